@@ -35,3 +35,5 @@
 //!    modern metadata) and waits for the answer. A call that has been started is always finished.
 //! 5. The answer goes back under the client's id. A failure becomes a row of `error`: a tool
 //!    result that a model understands, a JSON-RPC error, or a problem over plain HTTP.
+
+pub mod protocol;

@@ -1,0 +1,187 @@
+//! What the bridge says about an upstream in its own `initialize` and `server/discover` answers.
+
+use super::json::{Members, RawJson};
+use super::revision::Revision;
+
+/// What an upstream said about itself when it was greeted; each part as it was written.
+#[derive(Debug, Clone)]
+pub struct Introduction {
+    /// `capabilities`.
+    pub capabilities: RawJson,
+    /// `serverInfo`.
+    pub server_info: RawJson,
+    /// `instructions`, a JSON string.
+    pub instructions: Option<RawJson>,
+}
+
+impl Introduction {
+    /// The parts of an `initialize` result; nothing if it is none.
+    pub fn of_result(result: &RawJson) -> Option<Self> {
+        let members = result.members()?;
+        let part = |key: &str| {
+            members
+                .get(key)
+                .and_then(|text| RawJson::parse(text.to_owned().into()).ok())
+        };
+        Some(Self {
+            capabilities: part("capabilities").filter(|json| json.members().is_some())?,
+            server_info: part("serverInfo").filter(|json| json.members().is_some())?,
+            instructions: part("instructions"),
+        })
+    }
+
+    /// What is said of an upstream that could not be asked yet: the three kinds of things that Home
+    /// Assistant offers, so that a client that connects during an outage finds its tools when it is
+    /// over.
+    pub fn assumed() -> Self {
+        Self {
+            capabilities: RawJson::of(
+                &serde_json::json!({"tools": {}, "prompts": {}, "resources": {}}),
+            ),
+            server_info: RawJson::of(
+                &serde_json::json!({"name": "mcp-bridge", "version": env!("CARGO_PKG_VERSION")}),
+            ),
+            instructions: None,
+        }
+    }
+
+    /// The result of `initialize` in `revision`.
+    pub fn initialize_result(&self, revision: Revision) -> RawJson {
+        let mut members = Members::empty();
+        members.set("protocolVersion", &RawJson::of(&revision.as_str()));
+        members.set("capabilities", &carried(&self.capabilities));
+        members.set("serverInfo", &server_info_for(revision, &self.server_info));
+        if let Some(instructions) = &self.instructions {
+            members.set("instructions", instructions);
+        }
+        members.write()
+    }
+
+    /// The result of `server/discover`, without what every modern result has
+    /// ([`super::era::to_modern`] adds that).
+    pub fn discover_result(&self) -> RawJson {
+        let modern: Vec<&str> = Revision::ALL
+            .iter()
+            .filter(|r| r.is_modern())
+            .map(|r| r.as_str())
+            .collect();
+        let mut members = Members::empty();
+        members.set("supportedVersions", &RawJson::of(&modern));
+        members.set("capabilities", &carried(&self.capabilities));
+        if let Some(instructions) = &self.instructions {
+            members.set("instructions", instructions);
+        }
+        members.write()
+    }
+}
+
+/// The capabilities without those that need a channel from server to client, which request and
+/// answer alone don't have: announced list changes, subscriptions, log messages, tasks.
+fn carried(capabilities: &RawJson) -> RawJson {
+    let Some(mut kept) = capabilities.members() else {
+        return capabilities.clone();
+    };
+    kept.remove_where(|key| matches!(key, "logging" | "tasks"));
+    for key in ["tools", "prompts", "resources"] {
+        let Some(text) = kept.get(key).map(str::to_owned) else {
+            continue;
+        };
+        let Ok(mut offer) = Members::parse(text.as_bytes()) else {
+            continue;
+        };
+        let promises = ["listChanged", "subscribe"]
+            .into_iter()
+            .filter(|flag| offer.get(flag) == Some("true"));
+        let broken: Vec<&str> = promises.collect();
+        if broken.is_empty() {
+            continue;
+        }
+        for flag in broken {
+            offer.set(flag, &RawJson::of(&false));
+        }
+        kept.set(key, &offer.write());
+    }
+    kept.write()
+}
+
+/// `serverInfo` without `icons` for revisions that had none: SDKs of that time refuse the whole
+/// answer over them.
+fn server_info_for(revision: Revision, info: &RawJson) -> RawJson {
+    let mut members = info.members().unwrap_or_else(Members::empty);
+    if revision < Revision::V2025_11_25 && members.remove_where(|key| key == "icons") {
+        members.write()
+    } else {
+        info.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn introduction(result: &'static str) -> Introduction {
+        let result = RawJson::parse(Bytes::from_static(result.as_bytes())).unwrap();
+        Introduction::of_result(&result).unwrap()
+    }
+
+    #[test]
+    fn icons_are_kept_from_revisions_that_do_not_know_them() {
+        let upstream = introduction(
+            r#"{"capabilities":{},"serverInfo":{"name":"ha","icons":[{"src":"x"}],"version":""}}"#,
+        );
+        let info = |revision| {
+            let result = upstream.initialize_result(revision);
+            result
+                .members()
+                .unwrap()
+                .get("serverInfo")
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(info(Revision::V2025_06_18), r#"{"name":"ha","version":""}"#);
+        assert_eq!(
+            info(Revision::V2025_11_25),
+            r#"{"name":"ha","icons":[{"src":"x"}],"version":""}"#
+        );
+    }
+
+    #[test]
+    fn what_needs_a_channel_to_the_client_is_not_promised_and_the_unknown_stays() {
+        let upstream = introduction(
+            r#"{"capabilities":{"tools":{"listChanged":true,"x":1.0},"logging":{},"resources":{"subscribe":false},"new":{"a":[]}},"serverInfo":{}}"#,
+        );
+        let result = upstream.initialize_result(Revision::V2025_11_25);
+        assert_eq!(
+            result.members().unwrap().get("capabilities"),
+            Some(
+                r#"{"tools":{"listChanged":false,"x":1.0},"resources":{"subscribe":false},"new":{"a":[]}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn instructions_reach_both_eras() {
+        let upstream =
+            introduction(r#"{"capabilities":{},"serverInfo":{},"instructions":"Be \u00e9!"}"#);
+        for result in [
+            upstream.initialize_result(Revision::V2024_11_05),
+            upstream.discover_result(),
+        ] {
+            assert_eq!(
+                result.members().unwrap().get("instructions"),
+                Some(r#""Be \u00e9!""#)
+            );
+        }
+    }
+
+    #[test]
+    fn a_result_that_is_no_introduction_is_none() {
+        for text in [&b"5"[..], b"{}", br#"{"capabilities":1,"serverInfo":{}}"#] {
+            assert!(
+                Introduction::of_result(&RawJson::parse(Bytes::from_static(text)).unwrap())
+                    .is_none()
+            );
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! Which era a request belongs to, and what a modern request must carry (revision 2026-07-28).
+
+use std::borrow::Cow;
+
+use data_encoding::BASE64;
+
+use super::json::{Members, RawJson};
+use super::message::Request;
+use super::revision::Revision;
+
+/// Keys of `_meta` that belong to the modern protocol itself; a legacy upstream never sees them.
+pub mod meta {
+    /// The revision that the request speaks.
+    pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+    /// What the client can do.
+    pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+    /// What the client is called.
+    pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+    /// The least severe log message that the client wants.
+    pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+    /// In results: what the server is called.
+    pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+
+    pub(super) const OF_REQUESTS: [&str; 4] = [
+        PROTOCOL_VERSION,
+        CLIENT_CAPABILITIES,
+        CLIENT_INFO,
+        LOG_LEVEL,
+    ];
+}
+
+/// What the HTTP headers of a request say about it. Values as received.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RoutingHeaders<'a> {
+    /// `MCP-Protocol-Version`.
+    pub version: Option<&'a str>,
+    /// `Mcp-Method`.
+    pub method: Option<&'a str>,
+    /// `Mcp-Name`.
+    pub name: Option<&'a str>,
+}
+
+/// Why a request fits no era.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EraFault {
+    /// A version that the bridge does not speak.
+    #[error("protocol version {0:?} is not supported")]
+    UnsupportedVersion(String),
+    /// Header and body differ, or a required header is missing.
+    #[error("{0}")]
+    HeaderMismatch(String),
+    /// A modern request without a required key of `_meta`.
+    #[error("a request of revision 2026-07-28 needs `_meta[\"{0}\"]`")]
+    MissingMeta(&'static str),
+}
+
+/// The revision that `request` speaks, checked against its headers.
+///
+/// The body decides: `initialize` without modern metadata is legacy, metadata with a version is
+/// modern. The header alone makes a request modern too, since a modern client may have forgotten
+/// its metadata; it is told so then.
+///
+/// # Errors
+/// See [`EraFault`]. Legacy requests only fail for a version that nobody knows.
+pub fn revision_of(request: &Request, headers: RoutingHeaders<'_>) -> Result<Revision, EraFault> {
+    let params = request.param_members();
+    let meta = params
+        .get("_meta")
+        .and_then(|text| Members::parse(text.as_bytes()).ok());
+    let declared = meta
+        .as_ref()
+        .and_then(|meta| meta.get_str(meta::PROTOCOL_VERSION));
+    let header = headers
+        .version
+        .map(str::trim)
+        .filter(|version| !version.is_empty());
+    let Some(declared) = declared else {
+        return match header.map(|version| (version, Revision::parse(version))) {
+            None => Ok(Revision::ASSUMED),
+            Some(_) if request.method == "initialize" => Ok(Revision::ASSUMED),
+            Some((_, Some(revision))) if !revision.is_modern() => Ok(revision),
+            Some((_, Some(_))) => Err(EraFault::MissingMeta(meta::PROTOCOL_VERSION)),
+            Some((version, None)) => Err(EraFault::UnsupportedVersion(version.to_owned())),
+        };
+    };
+    let revision = Revision::parse(&declared).filter(|revision| revision.is_modern());
+    let Some(header) = header else {
+        return Err(EraFault::HeaderMismatch(
+            "the header MCP-Protocol-Version is missing".into(),
+        ));
+    };
+    if header != declared {
+        return Err(EraFault::HeaderMismatch(format!(
+            "the header MCP-Protocol-Version says {header:?}, the body says {declared:?}"
+        )));
+    }
+    let revision =
+        revision.ok_or_else(|| EraFault::UnsupportedVersion(declared.clone().into_owned()))?;
+    if meta
+        .as_ref()
+        .is_none_or(|meta| meta.get(meta::CLIENT_CAPABILITIES).is_none())
+    {
+        return Err(EraFault::MissingMeta(meta::CLIENT_CAPABILITIES));
+    }
+    agree("Mcp-Method", headers.method, Some(&request.method))?;
+    let name = match request.method.as_str() {
+        "tools/call" | "prompts/get" => params.get_str("name"),
+        "resources/read" => params.get_str("uri"),
+        _ => return Ok(revision),
+    };
+    agree("Mcp-Name", headers.name, name.as_deref())?;
+    Ok(revision)
+}
+
+/// Holds a header against the member of the body that it repeats.
+fn agree(header: &str, value: Option<&str>, body: Option<&str>) -> Result<(), EraFault> {
+    let Some(value) = value else {
+        return Err(EraFault::HeaderMismatch(format!(
+            "the header {header} is missing"
+        )));
+    };
+    let decoded = decode(value.trim()).ok_or_else(|| {
+        EraFault::HeaderMismatch(format!("the header {header} is not valid Base64"))
+    })?;
+    match body {
+        Some(body) if body == decoded => Ok(()),
+        _ => Err(EraFault::HeaderMismatch(format!(
+            "the header {header} and the body name different things"
+        ))),
+    }
+}
+
+/// A header value out of its `=?base64?...?=` wrapping, if it has one.
+fn decode(value: &str) -> Option<Cow<'_, str>> {
+    match value
+        .strip_prefix("=?base64?")
+        .and_then(|rest| rest.strip_suffix("?="))
+    {
+        Some(encoded) => BASE64
+            .decode(encoded.as_bytes())
+            .ok()
+            .and_then(|b| String::from_utf8(b).ok())
+            .map(Cow::Owned),
+        None => Some(Cow::Borrowed(value)),
+    }
+}
+
+/// The modern request as a legacy upstream understands it: without the protocol's own keys of
+/// `_meta`.
+#[must_use]
+pub fn to_legacy(request: &Request) -> Request {
+    let mut params = request.param_members();
+    let Some(meta) = params.get("_meta").map(str::to_owned) else {
+        return request.clone();
+    };
+    let Ok(mut meta) = Members::parse(meta.as_bytes()) else {
+        return request.clone();
+    };
+    if !meta.remove_where(|key| meta::OF_REQUESTS.contains(&key)) {
+        return request.clone();
+    }
+    if meta.is_empty() {
+        params.remove_where(|key| key == "_meta");
+    } else {
+        params.set("_meta", &meta.write());
+    }
+    request.with_params(params.write())
+}
+
+/// The result of a legacy upstream as a modern client wants it: with `resultType`, with caching
+/// hints where the method has them, and with the server's name.
+///
+/// The hints say what is true of an upstream that gives none: fresh for no time at all, for this
+/// client only.
+#[must_use]
+pub fn to_modern(method: &str, result: &RawJson, server_info: Option<&RawJson>) -> RawJson {
+    let Some(mut members) = result.members() else {
+        return result.clone();
+    };
+    members.set_if_absent("resultType", &RawJson::of(&"complete"));
+    if has_caching_hints(method) {
+        members.set_if_absent("ttlMs", &RawJson::of(&0));
+        members.set_if_absent("cacheScope", &RawJson::of(&"private"));
+    }
+    if let Some(info) = server_info {
+        let old = members.get("_meta").unwrap_or("{}").to_owned();
+        if let Ok(mut meta) = Members::parse(old.as_bytes()) {
+            meta.set_if_absent(meta::SERVER_INFO, info);
+            members.set("_meta", &meta.write());
+        }
+    }
+    members.write()
+}
+
+fn has_caching_hints(method: &str) -> bool {
+    matches!(
+        method,
+        "server/discover"
+            | "tools/list"
+            | "prompts/list"
+            | "resources/list"
+            | "resources/templates/list"
+            | "resources/read"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::{Id, Message};
+    use super::*;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    const META: &str = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+    const MODERN: RoutingHeaders<'static> = RoutingHeaders {
+        version: Some("2026-07-28"),
+        method: Some("tools/call"),
+        name: Some("x"),
+    };
+
+    fn call(params: &str) -> Request {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+        match Message::parse(&Bytes::from(text)) {
+            Ok(Message::Request(request)) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn modern_call() -> Request {
+        call(&format!(r#"{{"name":"x","_meta":{META}}}"#))
+    }
+
+    #[test]
+    fn a_request_without_any_sign_is_legacy() {
+        assert_eq!(
+            revision_of(&call("{}"), RoutingHeaders::default()),
+            Ok(Revision::V2025_03_26)
+        );
+        let headers = RoutingHeaders {
+            version: Some("2025-06-18"),
+            ..Default::default()
+        };
+        assert_eq!(revision_of(&call("{}"), headers), Ok(Revision::V2025_06_18));
+    }
+
+    #[test]
+    fn routing_headers_on_a_legacy_request_are_not_checked() {
+        let headers = RoutingHeaders {
+            version: Some("2025-11-25"),
+            method: Some("other"),
+            name: Some("other"),
+        };
+        assert_eq!(revision_of(&call("{}"), headers), Ok(Revision::V2025_11_25));
+    }
+
+    #[test]
+    fn a_complete_modern_request_is_modern() {
+        assert_eq!(
+            revision_of(&modern_call(), MODERN),
+            Ok(Revision::V2026_07_28)
+        );
+    }
+
+    #[test]
+    fn an_initialize_is_legacy_whatever_its_header_says() {
+        let request = Request::new(Id::number(1), "initialize", None);
+        for version in ["2026-07-28", "nonsense"] {
+            let headers = RoutingHeaders {
+                version: Some(version),
+                ..Default::default()
+            };
+            assert!(revision_of(&request, headers).is_ok_and(|revision| !revision.is_modern()));
+        }
+    }
+
+    #[test]
+    fn the_header_alone_makes_a_request_modern_and_its_metadata_is_asked_for() {
+        assert_eq!(
+            revision_of(&call(r#"{"name":"x"}"#), MODERN),
+            Err(EraFault::MissingMeta(meta::PROTOCOL_VERSION))
+        );
+    }
+
+    #[test]
+    fn modern_metadata_needs_the_client_capabilities() {
+        let request = call(
+            r#"{"name":"x","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#,
+        );
+        assert_eq!(
+            revision_of(&request, MODERN),
+            Err(EraFault::MissingMeta(meta::CLIENT_CAPABILITIES))
+        );
+    }
+
+    #[test]
+    fn header_and_body_must_agree() {
+        for headers in [
+            RoutingHeaders {
+                version: None,
+                ..MODERN
+            },
+            RoutingHeaders {
+                version: Some("2025-11-25"),
+                ..MODERN
+            },
+            RoutingHeaders {
+                method: None,
+                ..MODERN
+            },
+            RoutingHeaders {
+                method: Some("tools/list"),
+                ..MODERN
+            },
+            RoutingHeaders {
+                name: None,
+                ..MODERN
+            },
+            RoutingHeaders {
+                name: Some("X"),
+                ..MODERN
+            },
+            RoutingHeaders {
+                name: Some("=?base64?!?="),
+                ..MODERN
+            },
+        ] {
+            let fault = revision_of(&modern_call(), headers);
+            assert!(
+                matches!(fault, Err(EraFault::HeaderMismatch(_))),
+                "{headers:?}: {fault:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_in_base64_is_decoded_before_it_is_compared() {
+        let request = call(&format!(r#"{{"name":"lümen","_meta":{META}}}"#));
+        let headers = RoutingHeaders {
+            name: Some("=?base64?bMO8bWVu?="),
+            ..MODERN
+        };
+        assert_eq!(revision_of(&request, headers), Ok(Revision::V2026_07_28));
+    }
+
+    #[test]
+    fn an_unknown_version_is_refused_by_name() {
+        let headers = RoutingHeaders {
+            version: Some("2031-01-01"),
+            ..Default::default()
+        };
+        assert_eq!(
+            revision_of(&call("{}"), headers),
+            Err(EraFault::UnsupportedVersion("2031-01-01".into()))
+        );
+    }
+
+    #[test]
+    fn a_legacy_upstream_never_sees_the_metadata_of_the_modern_protocol() {
+        assert_eq!(
+            to_legacy(&modern_call()).params.unwrap().as_bytes(),
+            br#"{"name":"x"}"#
+        );
+        let request = call(
+            r#"{"_meta":{"io.modelcontextprotocol/logLevel":"info","io.home-assistant/device_id":"d"},"n":1.50}"#,
+        );
+        assert_eq!(
+            to_legacy(&request).params.unwrap().as_bytes(),
+            br#"{"_meta":{"io.home-assistant/device_id":"d"},"n":1.50}"#
+        );
+    }
+
+    #[test]
+    fn a_request_without_modern_metadata_keeps_its_bytes() {
+        let request = call(r#"{ "_meta": {"progressToken": 1} }"#);
+        assert_eq!(to_legacy(&request).to_bytes(), request.to_bytes());
+    }
+
+    #[test]
+    fn a_modern_result_says_that_it_is_complete_and_how_long_it_keeps() {
+        let result = RawJson::parse(Bytes::from_static(br#"{"tools":[1.0]}"#)).unwrap();
+        let info = RawJson::parse(Bytes::from_static(br#"{"name":"s"}"#)).unwrap();
+        assert_eq!(
+            to_modern("tools/list", &result, Some(&info)).as_bytes(),
+            br#"{"tools":[1.0],"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s"}}}"#
+        );
+        assert_eq!(
+            to_modern("tools/call", &result, None).as_bytes(),
+            br#"{"tools":[1.0],"resultType":"complete"}"#
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_headers_never_panic(version in ".*", method in ".*", name in ".*") {
+            let headers = RoutingHeaders { version: Some(&version), method: Some(&method), name: Some(&name) };
+            let _ = revision_of(&modern_call(), headers);
+        }
+    }
+}

@@ -1,0 +1,537 @@
+//! The JSON-RPC envelope: what kind of message it is, its id, method and params; everything else
+//! stays raw bytes.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::json::{Members, RawJson, depth};
+
+/// Why bytes are not a message. Each variant's text is the sentence that the sender reads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Nothing was sent.
+    #[error("the body is empty; send one JSON-RPC message")]
+    Empty,
+    /// Not UTF-8, at this byte.
+    #[error("the body is not UTF-8 text (byte {0})")]
+    NotUtf8(usize),
+    /// Nested more deeply than the given number of levels.
+    #[error("the JSON is nested {deep} levels deep, at most {limit} are accepted")]
+    TooDeep {
+        /// Levels in the body.
+        deep: usize,
+        /// Levels accepted.
+        limit: usize,
+    },
+    /// Not JSON; the parser's words.
+    #[error("the body is not valid JSON: {0}")]
+    Syntax(String),
+    /// JSON, but not a JSON-RPC 2.0 message of MCP; the sentence says why.
+    #[error("{0}")]
+    Invalid(&'static str),
+}
+
+/// The id of a request: a string or an integer of any size, as the bytes in which it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Id(RawJson);
+
+impl Id {
+    /// An id of our own.
+    pub fn number(n: u64) -> Self {
+        Self(RawJson::of(&n))
+    }
+
+    /// The id as JSON.
+    pub const fn json(&self) -> &RawJson {
+        &self.0
+    }
+
+    /// Whether common servers take it for an id: a string, or an integer that fits 64 bits with
+    /// sign. Home Assistant takes any other id for a sign of a notification and answers nothing.
+    pub fn is_portable(&self) -> bool {
+        self.0.as_bytes().first() == Some(&b'"') || self.0.read::<i64>().is_ok()
+    }
+
+    fn read(raw: RawJson) -> Option<Self> {
+        let text = raw.as_bytes();
+        let digits = text.strip_prefix(b"-").unwrap_or(text);
+        let is_integer = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+        (text.first() == Some(&b'"') || is_integer).then_some(Self(raw))
+    }
+}
+
+/// A request: it has an id and gets exactly one answer.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Its id.
+    pub id: Id,
+    /// Its method, escapes resolved.
+    pub method: String,
+    /// Its params, always an object where they are there at all.
+    pub params: Option<RawJson>,
+    whole: Bytes,
+}
+
+impl Request {
+    /// A request of our own making.
+    pub fn new(id: Id, method: &str, params: Option<RawJson>) -> Self {
+        let mut members = Members::empty();
+        members.set("jsonrpc", &RawJson::of(&"2.0"));
+        members.set("id", id.json());
+        members.set("method", &RawJson::of(&method));
+        if let Some(params) = &params {
+            members.set("params", params);
+        }
+        Self {
+            whole: members.write().into_bytes(),
+            id,
+            method: method.to_owned(),
+            params,
+        }
+    }
+
+    /// The message as it goes over the wire.
+    pub fn to_bytes(&self) -> Bytes {
+        self.whole.clone()
+    }
+
+    /// The same request under another id.
+    #[must_use]
+    pub fn with_id(&self, id: Id) -> Self {
+        Self {
+            whole: replace(&self.whole, "id", id.json()),
+            id,
+            ..self.clone()
+        }
+    }
+
+    /// The same request with other params.
+    #[must_use]
+    pub fn with_params(&self, params: RawJson) -> Self {
+        Self {
+            whole: replace(&self.whole, "params", &params),
+            params: Some(params),
+            ..self.clone()
+        }
+    }
+
+    /// The members of `params`; none where it has no params.
+    pub fn param_members(&self) -> Members<'_> {
+        self.params
+            .as_ref()
+            .and_then(RawJson::members)
+            .unwrap_or_else(Members::empty)
+    }
+}
+
+/// What a response carries.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// The `result`.
+    Result(RawJson),
+    /// The `error` object.
+    Error(RawJson),
+}
+
+/// A response: the one answer to a request.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The id of the request, or nothing where the request could not be read.
+    pub id: Option<Id>,
+    /// Result or error.
+    pub payload: Payload,
+    whole: Bytes,
+}
+
+impl Response {
+    /// A response of our own making.
+    pub fn new(id: Option<Id>, payload: Payload) -> Self {
+        let mut members = Members::empty();
+        members.set("jsonrpc", &RawJson::of(&"2.0"));
+        members.set(
+            "id",
+            &id.as_ref()
+                .map_or_else(|| RawJson::of(&()), |id| id.0.clone()),
+        );
+        match &payload {
+            Payload::Result(json) => members.set("result", json),
+            Payload::Error(json) => members.set("error", json),
+        }
+        Self {
+            whole: members.write().into_bytes(),
+            id,
+            payload,
+        }
+    }
+
+    /// The message as it goes over the wire.
+    pub fn to_bytes(&self) -> Bytes {
+        self.whole.clone()
+    }
+
+    /// The same response under another id; the very same bytes where the id is the same already.
+    #[must_use]
+    pub fn with_id(self, id: &Id) -> Self {
+        if self.id.as_ref() == Some(id) {
+            return self;
+        }
+        Self {
+            whole: replace(&self.whole, "id", id.json()),
+            id: Some(id.clone()),
+            payload: self.payload,
+        }
+    }
+
+    /// The same response with another result.
+    #[must_use]
+    pub fn with_result(self, result: RawJson) -> Self {
+        Self {
+            whole: replace(&self.whole, "result", &result),
+            payload: Payload::Result(result),
+            ..self
+        }
+    }
+
+    /// The code of the error that it carries, if it carries one.
+    pub fn error_code(&self) -> Option<i64> {
+        match &self.payload {
+            Payload::Result(_) => None,
+            Payload::Error(error) => error.members()?.get("code")?.parse().ok(),
+        }
+    }
+}
+
+/// One message of any kind.
+#[derive(Debug, Clone)]
+pub enum Message {
+    /// Wants an answer.
+    Request(Request),
+    /// Wants none; its method.
+    Notification(String),
+    /// Is one.
+    Response(Response),
+}
+
+/// What a body holds.
+#[derive(Debug)]
+pub enum Body {
+    /// One message.
+    One(Message),
+    /// A batch of JSON-RPC, with a fault in the place of each member that is no message.
+    Batch(Vec<Result<Message, Malformed>>),
+}
+
+impl Message {
+    /// Reads one message out of `whole`.
+    ///
+    /// # Errors
+    /// [`Malformed::Syntax`] where it is not JSON, [`Malformed::Invalid`] where it is not a
+    /// message.
+    pub fn parse(whole: &Bytes) -> Result<Self, Malformed> {
+        let members = Members::parse(whole).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => {
+                Malformed::Invalid("a JSON-RPC message is a JSON object")
+            }
+            _ => Malformed::Syntax(error.to_string()),
+        })?;
+        if ["jsonrpc", "id", "method", "params", "result", "error"]
+            .iter()
+            .any(|key| members.repeats(key))
+        {
+            return Err(Malformed::Invalid(
+                "a member of the message stands there twice",
+            ));
+        }
+        if members.get_str("jsonrpc").as_deref() != Some("2.0") {
+            return Err(Malformed::Invalid("`jsonrpc` must be \"2.0\""));
+        }
+        let json = |key| members.get(key).map(|text| RawJson::within(whole, text));
+        let id = json("id");
+        let Some(method) = members.get("method") else {
+            return Self::response(whole, id, json("result"), json("error"));
+        };
+        let method = serde_json::from_str::<String>(method)
+            .map_err(|_| Malformed::Invalid("`method` must be a string"))?;
+        if members.get("result").is_some() || members.get("error").is_some() {
+            return Err(Malformed::Invalid(
+                "a message with a `method` has no `result` and no `error`",
+            ));
+        }
+        let params = json("params");
+        if params
+            .as_ref()
+            .is_some_and(|p| p.as_bytes().first() != Some(&b'{'))
+        {
+            return Err(Malformed::Invalid("`params` must be an object"));
+        }
+        let Some(id) = id else {
+            return Ok(Self::Notification(method));
+        };
+        let id = Id::read(id).ok_or(Malformed::Invalid("`id` must be a string or an integer"))?;
+        Ok(Self::Request(Request {
+            id,
+            method,
+            params,
+            whole: whole.clone(),
+        }))
+    }
+
+    fn response(
+        whole: &Bytes,
+        id: Option<RawJson>,
+        result: Option<RawJson>,
+        error: Option<RawJson>,
+    ) -> Result<Self, Malformed> {
+        let payload = match (result, error) {
+            (Some(result), None) => Payload::Result(result),
+            (None, Some(error)) => Payload::Error(error),
+            (None, None) => return Err(Malformed::Invalid("`method` is missing")),
+            (Some(_), Some(_)) => {
+                return Err(Malformed::Invalid(
+                    "a response has either `result` or `error`",
+                ));
+            }
+        };
+        let id = match id {
+            Some(id) if id.as_bytes() != b"null" => Some(
+                Id::read(id).ok_or(Malformed::Invalid("`id` must be a string or an integer"))?,
+            ),
+            _ => None,
+        };
+        Ok(Self::Response(Response {
+            id,
+            payload,
+            whole: whole.clone(),
+        }))
+    }
+}
+
+impl Body {
+    /// Reads a body of at most `max_depth` levels of nesting.
+    ///
+    /// # Errors
+    /// What makes the body as a whole unreadable; a batch reports its members one by one.
+    pub fn parse(whole: &Bytes, max_depth: usize) -> Result<Self, Malformed> {
+        check_text(whole, max_depth)?;
+        if whole.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[') {
+            return Message::parse(whole).map(Self::One);
+        }
+        let members: Vec<&RawValue> =
+            serde_json::from_slice(whole).map_err(|error| Malformed::Syntax(error.to_string()))?;
+        if members.is_empty() {
+            return Err(Malformed::Invalid("a batch must not be empty"));
+        }
+        let parse =
+            |raw: &RawValue| Message::parse(&RawJson::within(whole, raw.get()).into_bytes());
+        Ok(Self::Batch(members.into_iter().map(parse).collect()))
+    }
+}
+
+/// Refuses text that is empty, no UTF-8, or nested too deeply, before a parser sees it.
+///
+/// # Errors
+/// The first of these that holds.
+pub fn check_text(body: &[u8], max_depth: usize) -> Result<(), Malformed> {
+    let text =
+        std::str::from_utf8(body).map_err(|error| Malformed::NotUtf8(error.valid_up_to()))?;
+    if text.trim().is_empty() {
+        return Err(Malformed::Empty);
+    }
+    match depth(body) {
+        deep if deep > max_depth => Err(Malformed::TooDeep {
+            deep,
+            limit: max_depth,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The message `whole` with one member replaced. A message that was parsed before has members.
+fn replace(whole: &Bytes, key: &str, value: &RawJson) -> Bytes {
+    let mut members = Members::parse(whole).unwrap_or_else(|_| Members::empty());
+    members.set(key, value);
+    members.write().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(text: &'static str) -> Result<Message, Malformed> {
+        match Body::parse(&Bytes::from_static(text.as_bytes()), 64)? {
+            Body::One(message) => Ok(message),
+            Body::Batch(_) => panic!("{text} is a batch"),
+        }
+    }
+
+    fn request(text: &'static str) -> Request {
+        match parse(text) {
+            Ok(Message::Request(request)) => request,
+            other => panic!("{text} is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_request_keeps_its_bytes() {
+        let text = r#" {"id" : "a", "method":"tools/call","params":{"n":1.0},"jsonrpc":"2.0","extra":[1e400]} "#;
+        let request = request(text);
+        assert_eq!(request.to_bytes(), text.as_bytes());
+        assert_eq!(request.method, "tools/call");
+        assert_eq!(request.params.unwrap().as_bytes(), br#"{"n":1.0}"#);
+    }
+
+    #[test]
+    fn ids_are_strings_and_integers_and_nothing_else() {
+        for good in [
+            "1",
+            "-7",
+            "0",
+            r#""x""#,
+            r#""""#,
+            "12345678901234567890123456789",
+        ] {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{good},"method":"ping"}}"#);
+            let message = Message::parse(&Bytes::from(text)).unwrap();
+            assert!(
+                matches!(message, Message::Request(r) if r.id.json().as_bytes() == good.as_bytes())
+            );
+        }
+        for bad in ["null", "1.5", "1.0", "1e2", "true", "[]", "{}"] {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{bad},"method":"ping"}}"#);
+            let fault = Message::parse(&Bytes::from(text)).unwrap_err();
+            assert_eq!(
+                fault,
+                Malformed::Invalid("`id` must be a string or an integer"),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_ids_that_fit_64_bits_are_portable() {
+        assert!(
+            request(r#"{"jsonrpc":"2.0","id":9223372036854775807,"method":"ping"}"#)
+                .id
+                .is_portable()
+        );
+        assert!(
+            request(r#"{"jsonrpc":"2.0","id":"x","method":"ping"}"#)
+                .id
+                .is_portable()
+        );
+        assert!(
+            !request(r#"{"jsonrpc":"2.0","id":9223372036854775808,"method":"ping"}"#)
+                .id
+                .is_portable()
+        );
+    }
+
+    #[test]
+    fn a_request_under_another_id_changes_nothing_else() {
+        let request =
+            request(r#"{"x":1e9,"jsonrpc":"2.0","id":99999999999999999999,"method":"ping"}"#);
+        let renamed = request.with_id(Id::number(1));
+        assert_eq!(
+            renamed.to_bytes(),
+            &br#"{"x":1e9,"jsonrpc":"2.0","id":1,"method":"ping"}"#[..]
+        );
+    }
+
+    #[test]
+    fn a_response_under_its_own_id_is_the_same_bytes() {
+        let text = Bytes::from_static(br#"{"jsonrpc": "2.0", "id": 3, "result": {"a": 1}}"#);
+        let Ok(Message::Response(response)) = Message::parse(&text) else {
+            panic!()
+        };
+        let id = response.id.clone().unwrap();
+        assert_eq!(
+            response.clone().with_id(&id).to_bytes().as_ptr(),
+            text.as_ptr()
+        );
+        let other = response.with_id(&Id::number(4)).to_bytes();
+        assert_eq!(other, &br#"{"jsonrpc":"2.0","id":4,"result":{"a": 1}}"#[..]);
+    }
+
+    #[test]
+    fn each_fault_of_an_envelope_has_its_own_sentence() {
+        let cases = [
+            (r#"{"jsonrpc":"2.0","id":1}"#, "`method` is missing"),
+            (
+                r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
+                "`jsonrpc` must be \"2.0\"",
+            ),
+            (r#"{"id":1,"method":"ping"}"#, "`jsonrpc` must be \"2.0\""),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#,
+                "a member of the message stands there twice",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"a","m\u0065thod":"b"}"#,
+                "a member of the message stands there twice",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":5}"#,
+                "`method` must be a string",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"a","params":[1]}"#,
+                "`params` must be an object",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"a","result":{}}"#,
+                "a message with a `method` has no `result` and no `error`",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
+                "a response has either `result` or `error`",
+            ),
+            ("5", "a JSON-RPC message is a JSON object"),
+        ];
+        for (text, sentence) in cases {
+            assert_eq!(parse(text).unwrap_err().to_string(), sentence, "{text}");
+        }
+    }
+
+    #[test]
+    fn unreadable_bodies_are_told_apart() {
+        let read = |bytes: &'static [u8]| Body::parse(&Bytes::from_static(bytes), 4).unwrap_err();
+        assert_eq!(read(b"  \n"), Malformed::Empty);
+        assert_eq!(read(b"{\"a\":\"\xff\"}"), Malformed::NotUtf8(6));
+        assert_eq!(
+            read(b"[[[[[]]]]]"),
+            Malformed::TooDeep { deep: 5, limit: 4 }
+        );
+        assert!(matches!(
+            read(b"{\"jsonrpc\":\"2.0\","),
+            Malformed::Syntax(_)
+        ));
+        assert!(matches!(read(b"{} {}"), Malformed::Syntax(_)));
+        assert!(matches!(read(b"[]"), Malformed::Invalid(_)));
+    }
+
+    #[test]
+    fn a_batch_reports_its_members_one_by_one() {
+        let body = Bytes::from_static(
+            br#"[{"jsonrpc":"2.0","id":1,"method":"ping"},5,{"jsonrpc":"2.0","method":"n"}]"#,
+        );
+        let Ok(Body::Batch(members)) = Body::parse(&body, 64) else {
+            panic!()
+        };
+        assert!(matches!(&members[0], Ok(Message::Request(r)) if r.method == "ping"));
+        assert!(matches!(&members[1], Err(Malformed::Invalid(_))));
+        assert!(matches!(&members[2], Ok(Message::Notification(m)) if m == "n"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Body::parse(&Bytes::from(bytes), 64);
+        }
+
+        #[test]
+        fn no_json_like_text_makes_the_parser_panic(text in r#"[\[\]{}",:0-9a-z\\\. -]{0,120}"#) {
+            let _ = Body::parse(&Bytes::from(text), 64);
+        }
+    }
+}
