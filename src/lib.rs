@@ -36,4 +36,5 @@
 //! 5. The answer goes back under the client's id. A failure becomes a row of `error`: a tool
 //!    result that a model understands, a JSON-RPC error, or a problem over plain HTTP.
 
+pub mod error;
 pub mod protocol;

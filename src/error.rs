@@ -1,0 +1,370 @@
+//! The one catalogue of failures: every code with its texts, HTTP status and JSON-RPC code.
+//!
+//! The same code appears in answers, in the log, on the page and in `docs/api/errors.md`, which is
+//! written from this table (a test holds the two together).
+
+use std::fmt;
+use std::time::Duration;
+
+/// Where a failure comes from, which decides how it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The request itself is wrong: the same request fails again.
+    Request,
+    /// The sender may not come in.
+    Access,
+    /// The bridge cannot take the call now.
+    Busy,
+    /// Home Assistant, or the way to it, is in trouble.
+    Upstream,
+    /// The bridge is broken.
+    Bridge,
+}
+
+/// One row of the catalogue.
+#[derive(Debug)]
+pub struct Entry {
+    /// The stable name, as it appears everywhere.
+    pub name: &'static str,
+    /// Where it comes from.
+    pub kind: Kind,
+    /// HTTP status over plain HTTP, and over MCP for what fails before it is a call.
+    pub http: u16,
+    /// JSON-RPC error code.
+    pub rpc: i32,
+    /// What happened, for a person, in a few words.
+    pub title: &'static str,
+    /// What happened and what to do now, for a language model.
+    pub advice: &'static str,
+    /// What is behind it.
+    pub cause: &'static str,
+    /// What a person can do.
+    pub fix: &'static str,
+}
+
+macro_rules! catalogue {
+    ($($(#[$doc:meta])* $code:ident = $name:literal, $kind:ident, $http:literal, $rpc:literal,
+       $title:literal, $advice:literal, cause: $cause:literal, fix: $fix:literal;)*) => {
+        /// The name of a failure.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $(#[doc = $title] $code,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$code,)*];
+
+            /// Its row of the catalogue.
+            pub const fn entry(self) -> &'static Entry {
+                match self {
+                    $(Self::$code => &Entry {
+                        name: $name, kind: Kind::$kind, http: $http, rpc: $rpc,
+                        title: $title, advice: $advice, cause: $cause, fix: $fix,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+catalogue! {
+    MalformedJson = "malformed_json", Request, 400, -32700,
+        "The body is not readable JSON",
+        "The request was not readable JSON; send it again, well-formed.",
+        cause: "The body is empty, not UTF-8, not JSON, or nested too deeply.",
+        fix: "Look at the place that the message names. With curl, mind the shell's quotes: `-d '{...}'`.";
+    InvalidMessage = "invalid_message", Request, 400, -32600,
+        "The body is no JSON-RPC message",
+        "The request was no valid JSON-RPC 2.0 message.",
+        cause: "A member is missing, doubled or of the wrong type, or a batch was sent in a revision that has none.",
+        fix: "Send `jsonrpc` \"2.0\", a `method`, and an `id` that is a string or an integer.";
+    InvalidParams = "invalid_params", Request, 400, -32602,
+        "The params do not fit the method",
+        "The params do not fit the method; correct them.",
+        cause: "A parameter is missing or has the wrong type.",
+        fix: "Compare the params with the MCP specification or the tool's schema.";
+    MethodNotFound = "method_not_found", Request, 404, -32601,
+        "There is no such method",
+        "This server has no such method.",
+        cause: "Neither the bridge nor Home Assistant knows the method.",
+        fix: "Check its spelling; Home Assistant has no completion, no logging levels and no subscriptions.";
+    HeaderMismatch = "header_mismatch", Request, 400, -32020,
+        "Headers and body say different things",
+        "The HTTP headers and the body of the request differ.",
+        cause: "A request of revision 2026-07-28 repeats version, method and name in headers, and one is missing or differs.",
+        fix: "Update the client's MCP library, or let it speak an older revision.";
+    UnsupportedVersion = "unsupported_version", Request, 400, -32022,
+        "The protocol version is not spoken here",
+        "This protocol version is not supported; use one of the supported ones.",
+        cause: "The client asked for a revision of MCP that the bridge does not know.",
+        fix: "Update the bridge, or let the client speak one of the versions listed in the answer.";
+    BodyTooLarge = "body_too_large", Request, 413, -32600,
+        "The body is too large",
+        "The request is too large; send less.",
+        cause: "The body is larger than `limits.request_body`.",
+        fix: "Send less, or raise `limits.request_body`.";
+    BodyTooSlow = "body_too_slow", Request, 408, -32600,
+        "The body did not arrive in time",
+        "The request did not arrive completely; send it again.",
+        cause: "The body took longer than `limits.body_timeout`, or the client stopped in the middle.",
+        fix: "Check the network between client and bridge.";
+    UnsupportedMediaType = "unsupported_media_type", Request, 415, -32600,
+        "The content type is not JSON",
+        "Send the request with `Content-Type: application/json`.",
+        cause: "`Content-Type` is missing or something else than `application/json`.",
+        fix: "Add the header; with curl: `-H 'Content-Type: application/json'`.";
+    NotAcceptable = "not_acceptable", Request, 406, -32600,
+        "The client accepts neither JSON nor an event stream",
+        "Accept `application/json` or `text/event-stream`.",
+        cause: "The `Accept` header rules out both forms of an answer.",
+        fix: "Leave `Accept` out, or name `application/json` in it.";
+    MethodNotAllowed = "method_not_allowed", Request, 405, -32600,
+        "This address does not take that HTTP method",
+        "Use the HTTP methods that the `Allow` header lists.",
+        cause: "The address exists, but not for this HTTP method. A GET on `/mcp` is a client that looks for a stream: there is none, POST does everything.",
+        fix: "Use POST for `/mcp` and everything below it. If an MCP client shows this error, its real problem came before: look at the bridge's log for its POST.";
+    NotFound = "not_found", Request, 404, -32600,
+        "There is nothing at this address",
+        "There is nothing at this address.",
+        cause: "The path is not one of the bridge's.",
+        fix: "MCP clients use `/mcp`; the addresses are listed in the README.";
+    HostRefused = "host_refused", Access, 403, -32001,
+        "The bridge is not known under this host name",
+        "The request was refused because of its Host header.",
+        cause: "The `Host` header names a public domain that was not allowed; a web page may be using the browser to reach into the network (DNS rebinding).",
+        fix: "Use the address of the machine, or add the name to `access.allowed_hosts`.";
+    OriginRefused = "origin_refused", Access, 403, -32001,
+        "Web pages of this origin may not use the bridge",
+        "The request was refused because of its Origin header.",
+        cause: "The request comes from a web page of another origin.",
+        fix: "If that page may use the bridge, add its origin to `access.allowed_origins`.";
+    TokenMissing = "token_missing", Access, 401, -32001,
+        "The request has no token",
+        "The bridge needs a token; a person has to add it to the client's settings.",
+        cause: "Neither `Authorization` nor `X-API-Key` was sent.",
+        fix: "Add `Authorization: Bearer mcpb_...` to the client; `mcp-bridge token show` prints the first token.";
+    TokenWithoutBearer = "token_without_bearer", Access, 401, -32001,
+        "The token lacks the word Bearer in front",
+        "The Authorization header needs `Bearer ` in front of the token; a person has to correct the client's settings.",
+        cause: "`Authorization` holds something else than `Bearer` and a token.",
+        fix: "Write `Authorization: Bearer mcpb_...`, or send the bare token as `X-API-Key`.";
+    TokenMalformed = "token_malformed", Access, 401, -32001,
+        "The token is damaged",
+        "The token is damaged; a person has to copy it again.",
+        cause: "It does not begin with `mcpb_`, has another length, or its checksum is wrong: a character was lost in copying.",
+        fix: "Copy the whole token again.";
+    TokenOfHomeAssistant = "token_of_home_assistant", Access, 401, -32001,
+        "This is a token of Home Assistant, not of the bridge",
+        "The client uses a Home Assistant token, but the bridge has tokens of its own; a person has to change it.",
+        cause: "The token begins with `eyJ`, as Home Assistant's long-lived tokens do.",
+        fix: "Use a token of the bridge (`mcpb_...`). If the Home Assistant token was meant to stay secret, revoke it: it was sent to this address.";
+    TokenUnknown = "token_unknown", Access, 401, -32001,
+        "The token is not known here",
+        "The token is not known to this bridge; a person has to create a new one.",
+        cause: "It is well-formed, but no client of this bridge has it: it belongs to another bridge, or the data folder was replaced.",
+        fix: "Create one with `mcp-bridge token create NAME`.";
+    TokenRevoked = "token_revoked", Access, 401, -32001,
+        "The token was revoked",
+        "The token was revoked; a person has to create a new one.",
+        cause: "Somebody revoked this client's token.",
+        fix: "Create a new one with `mcp-bridge token create NAME`, if the client may still come in.";
+    QueueFull = "queue_full", Busy, 503, -32003,
+        "Too many calls are waiting",
+        "The bridge is busy, too many calls are waiting; try again in a moment. Nothing was done.",
+        cause: "More calls wait than `queue.max_waiting` allows.",
+        fix: "Look at the status which client sends so many, or raise `queue.max_waiting`.";
+    DeadlineWaiting = "deadline_waiting", Busy, 503, -32004,
+        "The call waited in the queue until its time was over",
+        "The call waited too long for its turn and was given up; try again in a moment. Nothing was done.",
+        cause: "Home Assistant was busy with earlier calls for longer than `queue.call_timeout`.",
+        fix: "Look at the status what takes so long; raise `queue.call_timeout` only below the client's own limit (mostly 60 s).";
+    ShuttingDown = "shutting_down", Busy, 503, -32005,
+        "The bridge is stopping",
+        "The bridge is being stopped or restarted; try again in a few seconds. Nothing was done.",
+        cause: "The bridge finishes what is running and takes nothing new.",
+        fix: "Wait until it is back.";
+    Unreachable = "home_assistant_unreachable", Upstream, 503, -32010,
+        "Home Assistant does not answer",
+        "Home Assistant cannot be reached, it may be restarting; try again in a minute. Nothing was done.",
+        cause: "No connection to Home Assistant: it is down or starting, or address or port are wrong.",
+        fix: "Check that Home Assistant runs; `mcp-bridge check` tests the address.";
+    Starting = "home_assistant_starting", Upstream, 503, -32011,
+        "Home Assistant is starting",
+        "Home Assistant is starting; try again in a minute. Nothing was done.",
+        cause: "The Supervisor (or a proxy in between) says that Home Assistant is not ready.",
+        fix: "Wait. If it lasts, look at Home Assistant's own log.";
+    Stopping = "home_assistant_stopping", Upstream, 503, -32012,
+        "Home Assistant is stopping",
+        "Home Assistant is stopping or restarting; try again in a minute.",
+        cause: "Home Assistant takes no more requests.",
+        fix: "Wait until it is back.";
+    NotSetUp = "mcp_server_not_set_up", Upstream, 502, -32013,
+        "Home Assistant's MCP server is not set up",
+        "Home Assistant's MCP server is not set up (or Home Assistant is still starting); a person has to add the integration. Nothing was done.",
+        cause: "Home Assistant answers, but not at the MCP address: the integration *Model Context Protocol Server* is missing, disabled, or not loaded yet.",
+        fix: "In Home Assistant: Settings, Devices & services, Add integration, *Model Context Protocol Server*. Right after a start, wait a minute.";
+    UpstreamTokenRefused = "home_assistant_token_refused", Upstream, 502, -32014,
+        "Home Assistant refuses the bridge's token",
+        "Home Assistant refuses the bridge's token; a person has to replace it. Nothing was done.",
+        cause: "The long-lived token that the bridge uses was deleted, has expired, or is wrong.",
+        fix: "Create a new long-lived token in Home Assistant (profile, Security) and set it as `upstream_token`.";
+    Forbidden = "home_assistant_forbids", Upstream, 502, -32015,
+        "Home Assistant wants an administrator",
+        "The bridge's user may not use Home Assistant's MCP server; a person has to change that. Nothing was done.",
+        cause: "The MCP integration requires an administrator, and the bridge's token belongs to another user.",
+        fix: "Use the token of an administrator, or turn off *Require an administrator* in the integration's options.";
+    RefusedRequest = "home_assistant_refused_request", Upstream, 502, -32019,
+        "Home Assistant did not understand the request",
+        "Home Assistant did not accept the request; check numbers and texts in it. Nothing was done.",
+        cause: "Home Assistant's JSON reader is stricter than the bridge's, for example about huge numbers or lone surrogates.",
+        fix: "Look at the detail for Home Assistant's own words.";
+    Timeout = "home_assistant_timeout", Upstream, 504, -32016,
+        "Home Assistant took too long",
+        "Home Assistant did not answer in time.",
+        cause: "The call reached Home Assistant, but no answer came before the deadline, or Home Assistant gave up after its own 60 s.",
+        fix: "Look in Home Assistant which script or device is slow.";
+    ConnectionLost = "home_assistant_connection_lost", Upstream, 502, -32017,
+        "The connection to Home Assistant broke",
+        "The connection to Home Assistant broke before its answer came.",
+        cause: "Home Assistant was stopped or restarted, or the network failed, while the call was running.",
+        fix: "Check the state of the device; look at Home Assistant's log if it happens often.";
+    BadAnswer = "home_assistant_bad_answer", Upstream, 502, -32018,
+        "Home Assistant's answer makes no sense",
+        "The answer of Home Assistant could not be read.",
+        cause: "The answer is not the JSON-RPC answer to this call; perhaps the address is not an MCP server.",
+        fix: "Check the address with `mcp-bridge check`.";
+    TruncatedAnswer = "home_assistant_answer_truncated", Upstream, 502, -32018,
+        "Home Assistant's answer ended in the middle",
+        "The answer of Home Assistant broke off.",
+        cause: "The connection was closed before the whole answer had arrived.",
+        fix: "Check the state of the device; look at Home Assistant's log if it happens often.";
+    AnswerTooLarge = "home_assistant_answer_too_large", Upstream, 502, -32018,
+        "Home Assistant's answer is too large",
+        "The answer of Home Assistant is too large; ask for less, with a filter.",
+        cause: "The answer is larger than `limits.response_body`.",
+        fix: "Ask with a filter (name, area, domain), expose fewer entities, or raise `limits.response_body`.";
+    Redirected = "home_assistant_redirects", Upstream, 502, -32018,
+        "Home Assistant redirects to another address",
+        "Home Assistant is reached under a wrong address; a person has to correct it. Nothing was done.",
+        cause: "The address answers with a redirect, which the bridge does not follow, since the token would go along.",
+        fix: "Set `upstream` to the address that the detail names, mostly `https://` instead of `http://`, or another port.";
+    UnexpectedStatus = "home_assistant_status", Upstream, 502, -32018,
+        "Home Assistant answered with an error",
+        "Home Assistant answered with an unexpected error.",
+        cause: "An HTTP status that its MCP server does not normally give.",
+        fix: "Look at the detail and at Home Assistant's log.";
+    Internal = "internal", Bridge, 500, -32603,
+        "The bridge itself failed",
+        "The bridge itself failed; try again.",
+        cause: "A defect of the bridge.",
+        fix: "Please report it, with the log lines of that moment.";
+}
+
+/// One failure of one call.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub struct Failure {
+    /// Its row of the catalogue.
+    pub code: Code,
+    /// The figures and names of this case, as a sentence without its full stop.
+    pub detail: Option<String>,
+    /// Whether the call may have been carried out although its answer is missing.
+    pub outcome_unknown: bool,
+    /// When it makes sense to try again.
+    pub retry_after: Option<Duration>,
+    /// The `data` member of the JSON-RPC error, where the specification wants one.
+    pub data: Option<serde_json::Value>,
+}
+
+impl Failure {
+    /// A failure without figures.
+    pub const fn new(code: Code) -> Self {
+        Self {
+            code,
+            detail: None,
+            outcome_unknown: false,
+            retry_after: None,
+            data: None,
+        }
+    }
+
+    /// A failure with the figures of this case.
+    pub fn with(code: Code, detail: impl fmt::Display) -> Self {
+        Self {
+            detail: Some(detail.to_string()),
+            ..Self::new(code)
+        }
+    }
+
+    /// The text for a language model: what happened, the figures, whether anything was done.
+    pub fn for_model(&self) -> String {
+        let mut text = self.code.entry().advice.to_owned();
+        if let Some(detail) = &self.detail {
+            text.push_str(" (");
+            text.push_str(detail);
+            text.push(')');
+        }
+        if self.outcome_unknown {
+            text.push_str(
+                " Outcome unknown: the action may or may not have been carried out. \
+                 Check the state before trying again.",
+            );
+        }
+        text
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.entry().title)?;
+        match &self.detail {
+            Some(detail) => write!(f, ": {detail}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_code_has_a_name_of_its_own() {
+        let names: HashSet<_> = Code::ALL.iter().map(|code| code.entry().name).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn own_json_rpc_codes_stay_in_the_range_that_the_specification_leaves() {
+        for code in Code::ALL {
+            let rpc = code.entry().rpc;
+            let of_the_specification = [-32700, -32600, -32601, -32602, -32603, -32020, -32022];
+            assert!(
+                (-32019..=-32000).contains(&rpc) || of_the_specification.contains(&rpc),
+                "{code:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_defect_of_the_bridge_is_an_internal_error() {
+        for code in Code::ALL {
+            let entry = code.entry();
+            assert_eq!(entry.http == 500, entry.kind == Kind::Bridge, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_said_in_words() {
+        let failure = Failure {
+            outcome_unknown: true,
+            ..Failure::with(Code::Timeout, "50 s")
+        };
+        let text = failure.for_model();
+        assert!(
+            text.contains("(50 s)") && text.contains("Outcome unknown"),
+            "{text}"
+        );
+    }
+}
