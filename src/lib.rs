@@ -38,4 +38,6 @@
 
 pub mod demo;
 pub mod error;
+pub mod homeassistant;
 pub mod protocol;
+pub mod upstream;

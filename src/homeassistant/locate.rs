@@ -1,0 +1,267 @@
+//! Finds the address of Home Assistant's MCP server from what was configured and what is around.
+
+use http::{HeaderMap, HeaderValue, header};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::upstream::Trouble;
+use crate::upstream::http_client::HttpClient;
+
+/// The path of the MCP endpoint at Home Assistant.
+const MCP_PATH: &str = "/api/mcp";
+
+/// What the configuration says about the upstream.
+#[derive(Debug, Clone)]
+pub enum Address {
+    /// Find Home Assistant.
+    Auto,
+    /// This address. Without a path it is taken for Home Assistant's own.
+    Url(Url),
+}
+
+/// The Supervisor, where the bridge runs as a Home Assistant app.
+#[derive(Debug, Clone)]
+pub struct Supervisor {
+    /// Its address, `http://supervisor`.
+    pub url: Url,
+    /// The token that it gave to the app.
+    pub token: SecretString,
+}
+
+/// What is known before anything is asked.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// The configured address.
+    pub address: Address,
+    /// The configured token of Home Assistant or of another upstream.
+    pub token: Option<SecretString>,
+    /// The Supervisor, if there is one.
+    pub supervisor: Option<Supervisor>,
+}
+
+/// The way on which calls reach Home Assistant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The address that was configured.
+    Configured,
+    /// Straight to Core in the app network, with a token of its own.
+    Direct,
+    /// Through the Supervisor's proxy, without a token of Home Assistant.
+    Supervisor,
+    /// The house that is built in.
+    Demo,
+}
+
+impl Way {
+    /// Its name in the status and in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Configured => "configured",
+            Self::Direct => "direct",
+            Self::Supervisor => "supervisor",
+            Self::Demo => "demo",
+        }
+    }
+}
+
+/// Where the upstream is.
+#[derive(Debug, Clone)]
+pub struct Located {
+    /// The address of the MCP endpoint.
+    pub url: Url,
+    /// The token to show there.
+    pub token: Option<SecretString>,
+    /// The way.
+    pub way: Way,
+}
+
+/// Why there is no upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum LocateError {
+    /// Nothing says where it is.
+    #[error(
+        "no upstream: give the address of Home Assistant (`--upstream http://homeassistant.local:8123` \
+         and `--upstream-token`), or try the built-in house with `--demo`"
+    )]
+    Nowhere,
+    /// A token, but no address to show it at.
+    #[error(
+        "there is a token but no address: say where Home Assistant is \
+         (`--upstream http://homeassistant.local:8123`)"
+    )]
+    TokenWithoutAddress,
+    /// The Supervisor was asked for Core's port and did not say.
+    #[error("the Supervisor does not say where Home Assistant listens: {0}")]
+    Supervisor(Trouble),
+}
+
+/// Decides on the way; asks the Supervisor for port and scheme where that is the only way to know.
+///
+/// # Errors
+/// See [`LocateError`].
+pub async fn locate(wish: Wish, client: &HttpClient) -> Result<Located, LocateError> {
+    match (wish.address, wish.token, wish.supervisor) {
+        (Address::Url(url), token, _) => Ok(Located {
+            url: with_mcp_path(url),
+            token,
+            way: Way::Configured,
+        }),
+        (Address::Auto, Some(token), Some(supervisor)) => {
+            let url = core_address(&supervisor, client)
+                .await
+                .map_err(LocateError::Supervisor)?;
+            Ok(Located {
+                url,
+                token: Some(token),
+                way: Way::Direct,
+            })
+        }
+        (Address::Auto, None, Some(supervisor)) => Ok(Located {
+            url: below(&supervisor.url, "/core/api/mcp"),
+            token: Some(supervisor.token),
+            way: Way::Supervisor,
+        }),
+        (Address::Auto, Some(_), None) => Err(LocateError::TokenWithoutAddress),
+        (Address::Auto, None, None) => Err(LocateError::Nowhere),
+    }
+}
+
+/// Port and scheme differ between installations (80 or 8123, with or without TLS); the host name
+/// does not.
+async fn core_address(supervisor: &Supervisor, client: &HttpClient) -> Result<Url, Trouble> {
+    #[derive(serde::Deserialize)]
+    struct Reply {
+        data: Info,
+    }
+    #[derive(serde::Deserialize)]
+    struct Info {
+        port: u16,
+        ssl: bool,
+    }
+    let mut headers = HeaderMap::new();
+    let bearer = format!("Bearer {}", supervisor.token.expose_secret());
+    let bearer = HeaderValue::from_str(&bearer)
+        .map_err(|_| Trouble::NotAnAnswer("SUPERVISOR_TOKEN is no header value".into()))?;
+    headers.insert(header::AUTHORIZATION, bearer);
+    let answer = client
+        .get(&below(&supervisor.url, "/core/info"), headers)
+        .await?;
+    if answer.status() != 200 {
+        let text = "asked for /core/info".into();
+        return Err(Trouble::Status {
+            status: answer.status(),
+            text,
+        });
+    }
+    let body = answer.body(1 << 20).await?;
+    let info = serde_json::from_slice::<Reply>(&body)
+        .map_err(|error| Trouble::NotAnAnswer(format!("/core/info: {error}")))?
+        .data;
+    let scheme = if info.ssl { "https" } else { "http" };
+    Url::parse(&format!("{scheme}://homeassistant:{}{MCP_PATH}", info.port))
+        .map_err(|error| Trouble::NotAnAnswer(error.to_string()))
+}
+
+fn with_mcp_path(mut url: Url) -> Url {
+    if matches!(url.path(), "" | "/") {
+        url.set_path(MCP_PATH);
+    }
+    url
+}
+
+fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(path);
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::http_client;
+    use std::time::Duration;
+
+    fn client() -> HttpClient {
+        HttpClient::new(&http_client::Settings {
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(5),
+            verify_tls: true,
+        })
+        .unwrap()
+    }
+
+    fn wish(address: &str, token: Option<&str>, supervisor: Option<&str>) -> Wish {
+        Wish {
+            address: Url::parse(address).map_or(Address::Auto, Address::Url),
+            token: token.map(SecretString::from),
+            supervisor: supervisor.map(|url| Supervisor {
+                url: url.parse().unwrap(),
+                token: "s".into(),
+            }),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_without_a_path_is_home_assistants_own() {
+        for (given, url) in [
+            ("http://ha.local:8123", "http://ha.local:8123/api/mcp"),
+            ("http://ha.local/", "http://ha.local/api/mcp"),
+            ("https://x/api/mcp/assist", "https://x/api/mcp/assist"),
+            ("http://other:9000/mcp", "http://other:9000/mcp"),
+        ] {
+            let located = locate(wish(given, None, None), &client()).await.unwrap();
+            assert_eq!((located.url.as_str(), located.way), (url, Way::Configured));
+        }
+    }
+
+    #[tokio::test]
+    async fn under_the_supervisor_no_token_is_needed() {
+        let located = locate(wish("auto", None, Some("http://supervisor")), &client())
+            .await
+            .unwrap();
+        assert_eq!(located.url.as_str(), "http://supervisor/core/api/mcp");
+        assert_eq!(
+            (located.token.unwrap().expose_secret(), located.way),
+            ("s", Way::Supervisor)
+        );
+    }
+
+    #[tokio::test]
+    async fn nothing_is_guessed() {
+        let nowhere = locate(wish("auto", None, None), &client()).await;
+        assert!(matches!(nowhere, Err(LocateError::Nowhere)));
+        let token_only = locate(wish("auto", Some("t"), None), &client()).await;
+        assert!(matches!(token_only, Err(LocateError::TokenWithoutAddress)));
+    }
+
+    #[tokio::test]
+    async fn with_a_token_of_its_own_the_supervisor_is_asked_for_port_and_scheme() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        for (ssl, url) in [
+            (false, "http://homeassistant/api/mcp"),
+            (true, "https://homeassistant:80/api/mcp"),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let base = format!("http://{}", listener.local_addr().unwrap());
+            let supervisor = tokio::spawn(async move {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 4096];
+                let n = socket.read(&mut request).await.unwrap();
+                let body = format!(r#"{{"result":"ok","data":{{"port":80,"ssl":{ssl},"new":1}}}}"#);
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                socket.write_all((head + &body).as_bytes()).await.unwrap();
+                String::from_utf8_lossy(&request[..n]).into_owned()
+            });
+            let located = locate(wish("auto", Some("ha"), Some(&base)), &client())
+                .await
+                .unwrap();
+            assert_eq!((located.url.as_str(), located.way), (url, Way::Direct));
+            assert_eq!(located.token.unwrap().expose_secret(), "ha");
+            let asked = supervisor.await.unwrap();
+            assert!(
+                asked.starts_with("GET /core/info ") && asked.contains("Bearer s"),
+                "{asked}"
+            );
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The HTTP client towards upstreams; the only file that knows which library does the work.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use url::Url;
+
+use super::trouble::Trouble;
+
+/// Time limits and trust of a client.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// For the TCP and TLS handshake.
+    pub connect_timeout: Duration,
+    /// From the first byte of the request to the last byte of the answer.
+    pub response_timeout: Duration,
+    /// Whether certificates must be valid for the name of the server.
+    pub verify_tls: bool,
+}
+
+/// Connections to upstreams, kept open between requests.
+///
+/// It follows no redirect (the token would go along), takes no proxy from the environment, and
+/// never repeats a request.
+#[derive(Debug, Clone)]
+pub struct HttpClient(reqwest::Client);
+
+impl HttpClient {
+    /// A client without connections.
+    ///
+    /// # Errors
+    /// When the TLS library cannot be set up.
+    pub fn new(settings: &Settings) -> Result<Self, Trouble> {
+        reqwest::Client::builder()
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.response_timeout)
+            .tls_danger_accept_invalid_certs(!settings.verify_tls)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .tcp_nodelay(true)
+            .pool_idle_timeout(Duration::from_secs(90))
+            .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map(Self)
+            .map_err(|error| Trouble::Connect(words(&error)))
+    }
+
+    /// Sends a POST and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// No connection, a time limit, or a connection that broke.
+    pub async fn post(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Trouble> {
+        let request = self.0.post(url.clone()).headers(headers).body(body);
+        request
+            .send()
+            .await
+            .map(Answer)
+            .map_err(|error| trouble(&error))
+    }
+
+    /// Sends a GET and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// As [`HttpClient::post`].
+    pub async fn get(&self, url: &Url, headers: HeaderMap) -> Result<Answer, Trouble> {
+        let request = self.0.get(url.clone()).headers(headers);
+        request
+            .send()
+            .await
+            .map(Answer)
+            .map_err(|error| trouble(&error))
+    }
+}
+
+/// The head of an answer; its body comes piece by piece.
+#[derive(Debug)]
+pub struct Answer(reqwest::Response);
+
+impl Answer {
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.0.status().as_u16()
+    }
+
+    /// A header, if it is readable text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.0
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    }
+
+    /// The next piece of the body; nothing at its end.
+    ///
+    /// # Errors
+    /// A time limit, or a connection that broke off before the end.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, Trouble> {
+        self.0.chunk().await.map_err(|error| {
+            if error.is_timeout() {
+                Trouble::Timeout
+            } else {
+                Trouble::Truncated(words(&error))
+            }
+        })
+    }
+
+    /// The whole body, of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Answer::piece`], and [`Trouble::TooLarge`].
+    pub async fn body(mut self, limit: usize) -> Result<Bytes, Trouble> {
+        let announced = self
+            .0
+            .content_length()
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap_or(0);
+        if announced > limit {
+            return Err(Trouble::TooLarge { limit });
+        }
+        let Some(first) = self.piece().await? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = self.piece().await? else {
+            return Ok(first);
+        };
+        let mut whole = BytesMut::with_capacity(announced.max(first.len() + second.len()));
+        whole.extend_from_slice(&first);
+        let mut next = Some(second);
+        while let Some(piece) = next {
+            if whole.len() + piece.len() > limit {
+                return Err(Trouble::TooLarge { limit });
+            }
+            whole.extend_from_slice(&piece);
+            next = self.piece().await?;
+        }
+        Ok(whole.freeze())
+    }
+}
+
+fn trouble(error: &reqwest::Error) -> Trouble {
+    if error.is_connect() {
+        Trouble::Connect(words(error))
+    } else if error.is_timeout() {
+        Trouble::Timeout
+    } else {
+        Trouble::Lost(words(error))
+    }
+}
+
+/// The innermost cause: "connection refused" rather than the layers above it, and without the URL.
+fn words(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
