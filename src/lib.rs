@@ -37,6 +37,7 @@
 //!    result that a model understands, a JSON-RPC error, or a problem over plain HTTP.
 
 pub mod demo;
+pub mod dispatch;
 pub mod error;
 pub mod homeassistant;
 pub mod protocol;

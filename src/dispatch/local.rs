@@ -1,0 +1,67 @@
+//! What the bridge answers by itself: the handshake of both eras, and `ping`. None of it queues,
+//! and all of it works while the upstream is away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Code, Failure};
+use crate::protocol::capabilities::Introduction;
+use crate::protocol::json::RawJson;
+use crate::protocol::message::Request;
+use crate::protocol::revision::Revision;
+use crate::upstream::Upstream;
+
+/// How long a handshake waits for an upstream that was never asked. Clients give up on a handshake
+/// sooner than on a call.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The result of a request that needs no upstream; nothing if it needs one.
+pub(super) async fn answer(
+    request: &Request,
+    revision: Revision,
+    upstream: &Upstream,
+) -> Option<Result<RawJson, Failure>> {
+    let gone = revision.is_modern() && legacy_only(&request.method);
+    match request.method.as_str() {
+        method if gone => {
+            let why = format_args!("{method} does not exist in {revision}");
+            Some(Err(Failure::with(Code::MethodNotFound, why)))
+        }
+        "ping" => Some(Ok(RawJson::of(&serde_json::json!({})))),
+        "initialize" => {
+            let params = request.param_members();
+            let revision = match (
+                params.get_str("protocolVersion"),
+                params.get("protocolVersion"),
+            ) {
+                (Some(asked), _) => Revision::negotiate(&asked),
+                (None, None) => Revision::NEWEST_LEGACY,
+                (None, Some(_)) => {
+                    let why = "protocolVersion must be a string";
+                    return Some(Err(Failure::with(Code::InvalidParams, why)));
+                }
+            };
+            Some(Ok(introduction(upstream).await.initialize_result(revision)))
+        }
+        "server/discover" => Some(Ok(introduction(upstream).await.discover_result())),
+        _ => None,
+    }
+}
+
+/// What the upstream said about itself, or what is assumed of one that could not be asked yet.
+pub(super) async fn introduction(upstream: &Upstream) -> Arc<Introduction> {
+    let known = upstream.introduction(PATIENCE).await;
+    known.unwrap_or_else(|| Arc::new(Introduction::assumed()))
+}
+
+/// Methods that revision 2026-07-28 removed.
+fn legacy_only(method: &str) -> bool {
+    matches!(
+        method,
+        "initialize"
+            | "ping"
+            | "logging/setLevel"
+            | "resources/subscribe"
+            | "resources/unsubscribe"
+    )
+}
