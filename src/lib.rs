@@ -36,6 +36,7 @@
 //! 5. The answer goes back under the client's id. A failure becomes a row of `error`: a tool
 //!    result that a model understands, a JSON-RPC error, or a problem over plain HTTP.
 
+pub mod access;
 pub mod demo;
 pub mod dispatch;
 pub mod error;

@@ -1,0 +1,223 @@
+//! Who may come in: clients and their tokens, host names and origins.
+
+mod origin;
+mod registry;
+mod token;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use crate::error::{Code, Failure};
+pub use origin::{check_host, check_origin};
+pub use registry::{Client, Registry, RegistryError, Stamp};
+pub use token::{Token, TokenHash};
+
+/// How the bridge is guarded.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Host names under which the bridge may be addressed, besides those that are always safe.
+    pub allowed_hosts: Vec<String>,
+    /// Origins of web pages that may use the bridge, such as `https://chat.example.org`.
+    pub allowed_origins: Vec<String>,
+}
+
+/// The guard at the door.
+#[derive(Debug)]
+pub struct Access {
+    settings: Settings,
+    registry: Registry,
+    clients: ArcSwap<Vec<Arc<Client>>>,
+    seen: Mutex<Option<Stamp>>,
+}
+
+impl Access {
+    /// Reads the register, and makes the first client if there is none.
+    ///
+    /// # Errors
+    /// A data folder that cannot be used, or a damaged register.
+    pub fn open(settings: Settings, registry: Registry) -> Result<Self, RegistryError> {
+        if registry.ensure_first()? {
+            tracing::info!("made the first token; `mcp-bridge token show` prints it");
+        }
+        let access = Self {
+            settings,
+            registry,
+            clients: ArcSwap::default(),
+            seen: Mutex::new(None),
+        };
+        access.refresh()?;
+        Ok(access)
+    }
+
+    /// Reads the register again if it changed; says whether it did.
+    ///
+    /// # Errors
+    /// An unreadable register; the clients stay as they were, and it is read again when it changes.
+    pub fn refresh(&self) -> Result<bool, RegistryError> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = self.registry.stamp();
+        if *seen == stamp {
+            return Ok(false);
+        }
+        *seen = stamp;
+        let clients = self.registry.load()?.into_iter().map(Arc::new).collect();
+        self.clients.store(Arc::new(clients));
+        Ok(true)
+    }
+
+    /// The client that holds the token that was sent as `Authorization` or as `X-API-Key`.
+    ///
+    /// # Errors
+    /// Which mistake it was, as a code of the catalogue. The token is never part of it.
+    pub fn identify(
+        &self,
+        authorization: Option<&str>,
+        api_key: Option<&str>,
+    ) -> Result<Arc<Client>, Failure> {
+        let text = match (authorization, api_key) {
+            (Some(authorization), _) => bearer(authorization)?,
+            (None, Some(key)) => key.trim(),
+            (None, None) => return Err(Failure::new(Code::TokenMissing)),
+        };
+        let Some(token) = Token::parse(text) else {
+            let code = if text.starts_with("eyJ") {
+                Code::TokenOfHomeAssistant
+            } else {
+                Code::TokenMalformed
+            };
+            return Err(Failure::new(code));
+        };
+        let hash = token.hash();
+        let clients = self.clients.load();
+        // No early end: the time must not tell at which client it matched.
+        let mut found = None;
+        for client in clients.iter() {
+            if client.token_sha256.matches(&hash) {
+                found = Some(client);
+            }
+        }
+        match found {
+            Some(client) if client.revoked.is_some() => Err(Failure::new(Code::TokenRevoked)),
+            Some(client) => Ok(client.clone()),
+            None => Err(Failure::new(Code::TokenUnknown)),
+        }
+    }
+
+    /// Refuses requests that a foreign web page could have sent.
+    ///
+    /// # Errors
+    /// [`Code::HostRefused`] or [`Code::OriginRefused`].
+    pub fn check_source(&self, host: Option<&str>, origins: &[&str]) -> Result<(), Failure> {
+        check_host(host, &self.settings.allowed_hosts)?;
+        check_origin(origins, host, &self.settings.allowed_origins)
+    }
+
+    /// How many clients hold a valid token.
+    pub fn active_clients(&self) -> usize {
+        self.clients
+            .load()
+            .iter()
+            .filter(|client| client.revoked.is_none())
+            .count()
+    }
+}
+
+/// The token behind `Bearer`; the scheme's case does not matter (RFC 9110, section 11.1).
+fn bearer(authorization: &str) -> Result<&str, Failure> {
+    let authorization = authorization.trim();
+    match authorization.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        None if authorization.is_empty() || authorization.eq_ignore_ascii_case("bearer") => {
+            Err(Failure::new(Code::TokenMissing))
+        }
+        _ => Err(Failure::new(Code::TokenWithoutBearer)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open() -> (tempfile::TempDir, Access) {
+        let folder = tempfile::tempdir().unwrap();
+        let access = Access::open(Settings::default(), Registry::new(folder.path())).unwrap();
+        (folder, access)
+    }
+
+    fn code(access: &Access, authorization: Option<&str>, api_key: Option<&str>) -> Code {
+        access.identify(authorization, api_key).unwrap_err().code
+    }
+
+    #[test]
+    fn the_first_token_opens_as_bearer_and_as_api_key() {
+        let (_folder, access) = open();
+        let token = access.registry.first_token().unwrap();
+        let token = token.reveal();
+        for authorization in [format!("Bearer {token}"), format!("bearer  {token} ")] {
+            assert_eq!(
+                access.identify(Some(&authorization), None).unwrap().name,
+                "default"
+            );
+        }
+        assert_eq!(access.identify(None, Some(token)).unwrap().name, "default");
+    }
+
+    #[test]
+    fn each_mistake_has_its_own_code() {
+        let (_folder, access) = open();
+        let stranger = Token::generate().unwrap();
+        let bearer = |token: &str| format!("Bearer {token}");
+        assert_eq!(code(&access, None, None), Code::TokenMissing);
+        assert_eq!(code(&access, Some("Bearer "), None), Code::TokenMissing);
+        assert_eq!(
+            code(&access, Some(stranger.reveal()), None),
+            Code::TokenWithoutBearer
+        );
+        assert_eq!(
+            code(&access, Some("Basic dTpw"), None),
+            Code::TokenWithoutBearer
+        );
+        assert_eq!(
+            code(&access, Some("Bearer eyJhbGciOi.J9.x"), None),
+            Code::TokenOfHomeAssistant
+        );
+        assert_eq!(
+            code(&access, Some("Bearer mcpb_abc"), None),
+            Code::TokenMalformed
+        );
+        assert_eq!(
+            code(&access, Some(&bearer(stranger.reveal())), None),
+            Code::TokenUnknown
+        );
+        assert_eq!(code(&access, None, Some("nonsense")), Code::TokenMalformed);
+    }
+
+    #[test]
+    fn changes_of_the_register_are_seen_at_the_next_refresh() {
+        let (_folder, access) = open();
+        let token = access.registry.create("n8n").unwrap();
+        assert_eq!(
+            code(&access, None, Some(token.reveal())),
+            Code::TokenUnknown
+        );
+        assert!(access.refresh().unwrap());
+        assert!(!access.refresh().unwrap());
+        assert!(access.identify(None, Some(token.reveal())).is_ok());
+        access.registry.revoke("n8n").unwrap();
+        access.refresh().unwrap();
+        assert_eq!(
+            code(&access, None, Some(token.reveal())),
+            Code::TokenRevoked
+        );
+    }
+
+    #[test]
+    fn a_register_that_becomes_unreadable_locks_nobody_out() {
+        let (folder, access) = open();
+        let token = access.registry.first_token().unwrap();
+        std::fs::write(folder.path().join("clients.json"), "{").unwrap();
+        assert!(access.refresh().is_err());
+        assert!(access.identify(None, Some(token.reveal())).is_ok());
+    }
+}
