@@ -41,5 +41,8 @@ pub mod demo;
 pub mod dispatch;
 pub mod error;
 pub mod homeassistant;
+pub mod http;
 pub mod protocol;
+pub mod server;
+pub mod telemetry;
 pub mod upstream;

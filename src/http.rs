@@ -1,0 +1,73 @@
+//! HTTP in front of the dispatcher: bytes become calls, answers become bytes. It decides nothing.
+
+mod admission;
+mod body;
+mod health;
+mod mcp;
+mod reply;
+mod rest;
+mod router;
+mod status;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::access::Access;
+use crate::dispatch::Dispatcher;
+pub use router::{admin, lan};
+
+/// Bounds of what is read from clients.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Bytes of a body.
+    pub max_body: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// Levels of nesting in a body.
+    pub max_depth: usize,
+    /// Messages in a batch.
+    pub max_batch: usize,
+}
+
+/// What every request needs.
+#[derive(Debug)]
+pub struct Bridge {
+    settings: Settings,
+    access: Arc<Access>,
+    dispatcher: Arc<Dispatcher>,
+    way: &'static str,
+    started: Instant,
+    draining: AtomicBool,
+}
+
+impl Bridge {
+    /// Puts the parts together; `way` is how the upstream was found, for the status.
+    pub fn new(
+        settings: Settings,
+        access: Arc<Access>,
+        dispatcher: Arc<Dispatcher>,
+        way: &'static str,
+    ) -> Self {
+        let (started, draining) = (Instant::now(), AtomicBool::new(false));
+        Self {
+            settings,
+            access,
+            dispatcher,
+            way,
+            started,
+            draining,
+        }
+    }
+
+    /// Says that the bridge is about to stop: readiness goes down before anything else happens.
+    pub fn announce_stop(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,292 @@
+//! Answers and failures as HTTP, in the two languages of the bridge: JSON-RPC and plain HTTP.
+
+use std::any::Any;
+
+use axum::body::Body;
+use axum::response::Response as HttpResponse;
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::error::{Code, Entry, Failure, Kind};
+use crate::protocol::code;
+use crate::protocol::json::RawJson;
+use crate::protocol::message::{Id, Payload, Request, Response};
+use crate::protocol::revision::Revision;
+use crate::protocol::{era, sse};
+
+/// The key under which a failed tool call carries its code.
+const ERROR_META: &str = "mcp-bridge/error";
+
+/// What the client reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One JSON text.
+    Json,
+    /// An event stream, for clients that accept nothing else.
+    Events,
+}
+
+impl Form {
+    /// The form that `Accept` asks for. Missing and careless headers mean JSON, as most are.
+    ///
+    /// # Errors
+    /// [`Code::NotAcceptable`] if it rules out both.
+    pub(super) fn accepted(accept: Option<&str>) -> Result<Self, Failure> {
+        let Some(accept) = accept else {
+            return Ok(Self::Json);
+        };
+        let accept = accept.to_ascii_lowercase();
+        let mut kinds = accept
+            .split(',')
+            .map(|k| k.split(';').next().unwrap_or_default().trim());
+        if kinds.clone().all(str::is_empty)
+            || kinds
+                .clone()
+                .any(|k| matches!(k, "*/*" | "application/*" | "application/json"))
+        {
+            Ok(Self::Json)
+        } else if kinds.any(|kind| matches!(kind, "text/event-stream" | "text/*")) {
+            Ok(Self::Events)
+        } else {
+            Err(Failure::with(
+                Code::NotAcceptable,
+                format_args!("it accepts {accept:?}"),
+            ))
+        }
+    }
+}
+
+/// A JSON-RPC message, or several, as the body of an answer.
+pub(super) fn message(status: StatusCode, body: Bytes, form: Form) -> HttpResponse {
+    let (kind, body) = match form {
+        Form::Json => ("application/json", body),
+        Form::Events => ("text/event-stream", sse::encode_message(&body)),
+    };
+    let mut reply = respond(status, kind, body);
+    if form == Form::Events {
+        reply
+            .headers_mut()
+            .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        reply
+            .headers_mut()
+            .insert("x-accel-buffering", HeaderValue::from_static("no"));
+    }
+    reply
+}
+
+/// The answer to one request of MCP, with the HTTP status that its revision wants.
+pub(super) fn to_request(
+    request: &Request,
+    revision: Revision,
+    outcome: Result<Response, Failure>,
+) -> (StatusCode, Bytes) {
+    match outcome {
+        Ok(response) => {
+            let unknown = response.error_code() == Some(code::METHOD_NOT_FOUND.into());
+            let status = if unknown && revision.is_modern() {
+                StatusCode::NOT_FOUND
+            } else {
+                StatusCode::OK
+            };
+            (status, response.to_bytes())
+        }
+        Err(failure) => {
+            let entry = failure.code.entry();
+            let in_trouble = matches!(entry.kind, Kind::Busy | Kind::Upstream);
+            if request.method == "tools/call" && in_trouble {
+                let payload = Payload::Result(failed_tool(&failure, revision));
+                let response = Response::new(Some(request.id.clone()), payload);
+                return (StatusCode::OK, response.to_bytes());
+            }
+            // Clients hide the body of any HTTP error from the person; trouble behind the bridge is
+            // told inside an HTTP success for that reason.
+            let status = if in_trouble {
+                StatusCode::OK
+            } else {
+                status_of(entry)
+            };
+            (status, error_message(&failure, Some(request.id.clone())))
+        }
+    }
+}
+
+/// A failure as the JSON-RPC error to `id`.
+pub(super) fn error_message(failure: &Failure, id: Option<Id>) -> Bytes {
+    let entry = failure.code.entry();
+    let data = failure
+        .data
+        .clone()
+        .unwrap_or_else(|| json!({"code": entry.name, "fix": entry.fix}));
+    let error = json!({"code": entry.rpc, "message": failure.to_string(), "data": data});
+    Response::new(id, Payload::Error(RawJson::of(&error))).to_bytes()
+}
+
+/// A failure that has no request to answer, in JSON-RPC.
+pub(super) fn refusal(failure: &Failure) -> HttpResponse {
+    let status = status_of(failure.code.entry());
+    with_retry_after(
+        message(status, error_message(failure, None), Form::Json),
+        failure,
+    )
+}
+
+/// A tool's result that says that it did not work, in words for the model.
+fn failed_tool(failure: &Failure, revision: Revision) -> RawJson {
+    let result = RawJson::of(&json!({
+        "content": [{"type": "text", "text": failure.for_model()}],
+        "isError": true,
+        "_meta": {ERROR_META: {"code": failure.code.entry().name}},
+    }));
+    if revision.is_modern() {
+        era::to_modern("tools/call", &result, None)
+    } else {
+        result
+    }
+}
+
+/// A failure over plain HTTP (RFC 9457).
+pub(super) fn problem(failure: &Failure) -> HttpResponse {
+    let entry = failure.code.entry();
+    let mut problem = json!({
+        "type": format!("urn:mcp-bridge:error:{}", entry.name),
+        "title": entry.title,
+        "status": entry.http,
+        "code": entry.name,
+        "cause": entry.cause,
+        "fix": entry.fix,
+    });
+    if let Some(detail) = &failure.detail {
+        problem["detail"] = Value::from(detail.as_str());
+    }
+    if failure.outcome_unknown {
+        problem["outcome"] = "unknown".into();
+    }
+    with_retry_after(problem_body(status_of(entry), &problem), failure)
+}
+
+/// A JSON-RPC error of the upstream over plain HTTP, the error itself unchanged inside.
+pub(super) fn upstream_error(response: &Response, error: &RawJson) -> HttpResponse {
+    let status = match response.error_code() {
+        Some(c) if c == i64::from(code::METHOD_NOT_FOUND) => StatusCode::NOT_FOUND,
+        Some(c) if c == i64::from(code::RESOURCE_NOT_FOUND) => StatusCode::NOT_FOUND,
+        Some(c) if c == i64::from(code::INVALID_PARAMS) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::BAD_GATEWAY,
+    };
+    let title = error
+        .members()
+        .and_then(|m| m.get_str("message").map(std::borrow::Cow::into_owned));
+    let problem = json!({
+        "type": "urn:mcp-bridge:error:answered_by_home_assistant",
+        "title": title.unwrap_or_else(|| "Home Assistant answered with an error".to_owned()),
+        "status": status.as_u16(),
+        "code": "answered_by_home_assistant",
+        "error": error,
+    });
+    problem_body(status, &problem)
+}
+
+/// Nothing is at this address.
+pub(super) async fn not_found(uri: http::Uri) -> HttpResponse {
+    problem(&Failure::with(Code::NotFound, uri.path()))
+}
+
+/// The address takes GET.
+pub(super) async fn wrong_method_get(method: Method) -> HttpResponse {
+    wrong_method(&method, "GET, HEAD")
+}
+
+/// The address takes POST.
+pub(super) async fn wrong_method_post(method: Method) -> HttpResponse {
+    wrong_method(&method, "POST")
+}
+
+/// A method that the address does not take, with those that it does.
+pub(super) fn wrong_method(method: &Method, allow: &'static str) -> HttpResponse {
+    let mut reply = problem(&Failure::with(
+        Code::MethodNotAllowed,
+        format_args!("{method}; use {allow}"),
+    ));
+    reply
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allow));
+    reply
+}
+
+/// A request that ran into a defect of the bridge. The panic itself is in the log.
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> HttpResponse {
+    problem(&Failure::new(Code::Internal))
+}
+
+/// Any body with its content type.
+pub(super) fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> HttpResponse {
+    let mut reply = HttpResponse::new(Body::from(body));
+    *reply.status_mut() = status;
+    reply
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    reply
+}
+
+fn problem_body(status: StatusCode, problem: &Value) -> HttpResponse {
+    respond(
+        status,
+        "application/problem+json",
+        format!("{problem}\n").into(),
+    )
+}
+
+fn with_retry_after(mut reply: HttpResponse, failure: &Failure) -> HttpResponse {
+    if let Some(after) = failure.retry_after {
+        reply
+            .headers_mut()
+            .insert(RETRY_AFTER, after.as_secs().max(1).into());
+    }
+    reply
+}
+
+fn status_of(entry: &Entry) -> StatusCode {
+    StatusCode::from_u16(entry.http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn careless_accept_headers_mean_json() {
+        for accept in [
+            None,
+            Some(""),
+            Some("*/*"),
+            Some("Application/JSON"),
+            Some("text/html, */*;q=0.1"),
+        ] {
+            assert_eq!(Form::accepted(accept).unwrap(), Form::Json, "{accept:?}");
+        }
+        let both = Some("application/json, text/event-stream");
+        assert_eq!(Form::accepted(both).unwrap(), Form::Json);
+    }
+
+    #[test]
+    fn a_client_that_reads_only_events_gets_events() {
+        assert_eq!(
+            Form::accepted(Some("text/event-stream")).unwrap(),
+            Form::Events
+        );
+    }
+
+    #[test]
+    fn a_client_that_reads_neither_is_told_so() {
+        let failure = Form::accepted(Some("text/html, image/png")).unwrap_err();
+        assert_eq!(failure.code, Code::NotAcceptable);
+    }
+
+    #[test]
+    fn every_code_of_the_catalogue_has_a_real_http_status() {
+        for code in Code::ALL {
+            assert_eq!(status_of(code.entry()).as_u16(), code.entry().http);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Every method of MCP over plain HTTP: the body is `params`, the answer is `result`.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request as HttpRequest, State};
+use axum::response::Response as HttpResponse;
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::{Bridge, admission, body, mcp, reply};
+use crate::access::Client;
+use crate::dispatch::Call;
+use crate::error::{Code, Failure};
+use crate::protocol::era::RoutingHeaders;
+use crate::protocol::json::{Members, RawJson};
+use crate::protocol::message::{Id, Message, Payload, Request, check_text};
+use crate::protocol::revision::Revision;
+
+/// `POST /mcp/tools/call` and its like; the path below `/mcp/` is the method.
+pub(super) async fn post(
+    State(bridge): State<Arc<Bridge>>,
+    method: Result<Path<String>, PathRejection>,
+    request: HttpRequest,
+) -> HttpResponse {
+    let outcome = match method {
+        Ok(Path(method)) => answer(&bridge, &method, request).await,
+        Err(unreadable) => Err(Failure::with(Code::NotFound, unreadable)),
+    };
+    outcome.unwrap_or_else(|failure| reply::problem(&failure))
+}
+
+async fn answer(
+    bridge: &Bridge,
+    method: &str,
+    request: HttpRequest,
+) -> Result<HttpResponse, Failure> {
+    let received = Instant::now();
+    let client = admission::admit(bridge, &request)?;
+    let (head, body) = request.into_parts();
+    let body = body::read(&head.headers, body, bridge.settings).await?;
+    if method.starts_with("notifications/") {
+        return Ok(mcp::accepted());
+    }
+    let params = params(body, bridge.settings.max_depth)?;
+    if params
+        .members()
+        .is_some_and(|members| members.get("jsonrpc").is_some())
+    {
+        let routing = mcp::routing(&head.headers);
+        return envelope(
+            bridge,
+            method,
+            &client,
+            params.into_bytes(),
+            routing,
+            received,
+        )
+        .await;
+    }
+    let call = Call {
+        client: client.name.as_str().into(),
+        request: Request::new(Id::number(0), method, Some(params)),
+        revision: Revision::NEWEST_LEGACY,
+        received,
+    };
+    let response = bridge.dispatcher.handle(call).await?;
+    Ok(match &response.payload {
+        Payload::Result(result) => reply::respond(
+            StatusCode::OK,
+            "application/json",
+            result.clone().into_bytes(),
+        ),
+        Payload::Error(error) => reply::upstream_error(&response, error),
+    })
+}
+
+/// Nothing sent means no params.
+fn params(body: Bytes, max_depth: usize) -> Result<RawJson, Failure> {
+    if body.is_empty() {
+        return Ok(Members::empty().write());
+    }
+    check_text(&body, max_depth)?;
+    let json = RawJson::parse(body).map_err(|error| Failure::with(Code::MalformedJson, error))?;
+    if json.members().is_none() {
+        let why = "the body is the `params` of the method, a JSON object";
+        return Err(Failure::with(Code::InvalidParams, why));
+    }
+    Ok(json)
+}
+
+/// Somebody sent a whole JSON-RPC message to the method's own address, and gets one back.
+async fn envelope(
+    bridge: &Bridge,
+    method: &str,
+    client: &Client,
+    whole: Bytes,
+    routing: RoutingHeaders<'_>,
+    received: Instant,
+) -> Result<HttpResponse, Failure> {
+    let message = Message::parse(&whole)?;
+    if let Message::Request(request) = &message
+        && request.method != method
+    {
+        let why = format_args!(
+            "the address says {method:?}, the message {:?}",
+            request.method
+        );
+        return Err(Failure::with(Code::InvalidMessage, why));
+    }
+    let answer = mcp::answer_message(bridge, client, Ok(message), routing, received).await;
+    Ok(answer.map_or_else(mcp::accepted, |(status, body)| {
+        reply::message(status, body, reply::Form::Json)
+    }))
+}

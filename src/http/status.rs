@@ -1,0 +1,79 @@
+//! The state of the bridge as JSON.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::{Bridge, admission, reply};
+use crate::dispatch;
+
+#[derive(Serialize)]
+struct Status<'a> {
+    version: &'static str,
+    state: &'static str,
+    uptime_s: u64,
+    clients: usize,
+    upstream: Upstream<'a>,
+    calls: dispatch::Figures,
+}
+
+#[derive(Serialize)]
+struct Upstream<'a> {
+    url: &'a str,
+    way: &'static str,
+    /// Nothing until it was spoken to for the first time.
+    reachable: Option<bool>,
+    last_answer_s_ago: Option<u64>,
+    trouble: Option<Trouble>,
+}
+
+#[derive(Serialize)]
+struct Trouble {
+    code: &'static str,
+    title: &'static str,
+    detail: String,
+    fix: &'static str,
+    s_ago: u64,
+}
+
+/// `GET /mcp/status`.
+pub(super) async fn get(State(bridge): State<Arc<Bridge>>, request: Request) -> Response {
+    if let Err(failure) = admission::admit(&bridge, &request) {
+        return reply::problem(&failure);
+    }
+    let upstream = bridge.dispatcher.upstream();
+    let health = upstream.health();
+    let trouble = health.trouble.as_ref().map(|(trouble, since)| {
+        let entry = trouble.code().entry();
+        Trouble {
+            code: entry.name,
+            title: entry.title,
+            detail: trouble.to_string(),
+            fix: entry.fix,
+            s_ago: since.elapsed().as_secs(),
+        }
+    });
+    let known = health.last_answer.is_some() || trouble.is_some();
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        state: if bridge.is_draining() {
+            "stopping"
+        } else {
+            "running"
+        },
+        uptime_s: bridge.started.elapsed().as_secs(),
+        clients: bridge.access.active_clients(),
+        upstream: Upstream {
+            url: upstream.url().as_str(),
+            way: bridge.way,
+            reachable: known.then_some(trouble.is_none()),
+            last_answer_s_ago: health.last_answer.map(|at| at.elapsed().as_secs()),
+            trouble,
+        },
+        calls: bridge.dispatcher.figures(),
+    })
+    .into_response()
+}
