@@ -21,22 +21,25 @@
 //!  Home Assistant /api/mcp          homeassistant: finds it · demo: takes its place
 //! ```
 //!
-//! Beside them: `app` puts everything together, `config` says with which settings, `cli` is
-//! the command line, `error` the catalogue of failures, `protocol` MCP as pure messages,
-//! `telemetry` the logs.
+//! Beside them: [`app`] puts everything together, [`config`] says with which settings, [`cli`] is
+//! the command line, [`error`] the catalogue of failures, [`protocol`] MCP as pure messages,
+//! [`telemetry`] the logs.
 //!
 //! # The way of a `tools/call`
 //!
-//! 1. `server` takes the connection, `http` checks `Host`, `Origin` and token (`access`), and
+//! 1. [`server`] takes the connection, [`http`] checks `Host`, `Origin` and token ([`access`]), and
 //!    reads the body within its bounds.
-//! 2. `protocol` finds the envelope in the bytes and decides on the revision; `params` stay raw.
-//! 3. `dispatch` answers handshakes itself; everything else waits for its turn in the queue.
-//! 4. `upstream` sends the very same bytes (or, for a modern client, the request without the
+//! 2. [`protocol`] finds the envelope in the bytes and decides on the revision; `params` stay raw.
+//! 3. [`dispatch`] answers handshakes itself; everything else waits for its turn in the queue.
+//! 4. [`upstream`] sends the very same bytes (or, for a modern client, the request without the
 //!    modern metadata) and waits for the answer. A call that has been started is always finished.
-//! 5. The answer goes back under the client's id. A failure becomes a row of `error`: a tool
+//! 5. The answer goes back under the client's id. A failure becomes a row of [`error`]: a tool
 //!    result that a model understands, a JSON-RPC error, or a problem over plain HTTP.
 
 pub mod access;
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod demo;
 pub mod dispatch;
 pub mod error;

@@ -1,0 +1,222 @@
+//! The composition root: from settings to a running bridge. The only place that starts long-lived
+//! tasks, and the one that ends them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::{Access, Registry, RegistryError, Token};
+use crate::config::Settings;
+use crate::demo::{self, DemoHouse};
+use crate::dispatch::Dispatcher;
+use crate::homeassistant::{LocateError, Located, Way, locate};
+use crate::http::{self, Bridge};
+use crate::server;
+use crate::upstream::http_client::HttpClient;
+use crate::upstream::{self, Trouble, Upstream};
+
+/// How often the register of clients is looked at: a token that was made or revoked on the command
+/// line counts within a second.
+const REGISTRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Why the bridge could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address could not be bound.
+    #[error("cannot listen on {address} (`{setting}`): {source}")]
+    Bind {
+        /// The setting that names it.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The operating system's word.
+        source: std::io::Error,
+    },
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// There is no upstream.
+    #[error(transparent)]
+    Locate(#[from] LocateError),
+    /// The HTTP client cannot be set up.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(#[from] Trouble),
+    /// The built-in house cannot be started.
+    #[error("the built-in house cannot be started: {0}")]
+    Demo(std::io::Error),
+}
+
+/// A running bridge.
+#[derive(Debug)]
+pub struct App {
+    lan: SocketAddr,
+    admin: SocketAddr,
+    bridge: Arc<Bridge>,
+    dispatcher: Arc<Dispatcher>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    drain_timeout: Duration,
+    house: Option<DemoHouse>,
+}
+
+impl App {
+    /// Starts everything. Both listeners take connections when this returns.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left running then.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let lan = bind("listen", settings.listen).await?;
+        let admin = bind("admin_listen", settings.admin_listen).await?;
+        let access = Arc::new(Access::open(
+            settings.access,
+            Registry::new(&settings.data),
+        )?);
+        let (upstream, way, house) = find_upstream(
+            settings.demo,
+            settings.wish,
+            settings.upstream_http,
+            settings.max_answer,
+        )
+        .await?;
+        let dispatcher = Arc::new(Dispatcher::new(settings.dispatch, Arc::new(upstream)));
+        let bridge = Arc::new(Bridge::new(
+            settings.http,
+            access.clone(),
+            dispatcher.clone(),
+            way.name(),
+        ));
+        let app = Self {
+            lan: lan.1,
+            admin: admin.1,
+            bridge: bridge.clone(),
+            dispatcher,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            drain_timeout: settings.server.drain_timeout,
+            house,
+        };
+        app.serve(lan.0, http::lan(bridge.clone()), settings.server);
+        app.serve(admin.0, http::admin(bridge), settings.server);
+        app.tasks.spawn(watch(access, app.stop.clone()));
+        tracing::info!(
+            lan = %app.lan,
+            admin = %app.admin,
+            upstream = %app.dispatcher.upstream().url(),
+            way = way.name(),
+            "MCP Bridge {} is ready",
+            env!("CARGO_PKG_VERSION")
+        );
+        Ok(app)
+    }
+
+    /// The address for clients, with the port that the system chose where 0 was asked for.
+    pub const fn lan_address(&self) -> SocketAddr {
+        self.lan
+    }
+
+    /// The address for the status page.
+    pub const fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Ends the bridge in order: says so to probes, takes no new calls, lets the others finish for
+    /// as long as `limits.drain_timeout` allows, and closes.
+    pub async fn stop(self) {
+        self.bridge.announce_stop();
+        if tokio::time::timeout(self.drain_timeout, self.dispatcher.drain())
+            .await
+            .is_err()
+        {
+            let left = self.dispatcher.figures().queue;
+            tracing::warn!(
+                left.running,
+                left.waiting,
+                "calls were not over after the time to drain"
+            );
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        if let Some(house) = self.house {
+            house.stop().await;
+        }
+        tracing::info!("stopped");
+    }
+
+    fn serve(&self, listener: TcpListener, router: axum::Router, settings: server::Settings) {
+        self.tasks
+            .spawn(server::serve(listener, router, settings, self.stop.clone()));
+    }
+}
+
+async fn bind(
+    setting: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let fault = |source| StartError::Bind {
+        setting,
+        address,
+        source,
+    };
+    let listener = server::bind(address).await.map_err(fault)?;
+    let bound = listener.local_addr().map_err(fault)?;
+    Ok((listener, bound))
+}
+
+/// Finds the upstream, or starts the built-in house in its place.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn find_upstream(
+    demo: bool,
+    wish: crate::homeassistant::Wish,
+    http: upstream::http_client::Settings,
+    max_answer: usize,
+) -> Result<(Upstream, Way, Option<DemoHouse>), StartError> {
+    let (located, house) = if demo {
+        let token = Token::generate().map_err(StartError::Demo)?;
+        let settings = demo::Settings {
+            token: Some(token.reveal().to_owned()),
+            ..demo::Settings::default()
+        };
+        let house = DemoHouse::start(settings).await.map_err(StartError::Demo)?;
+        let url = url::Url::parse(&house.url())
+            .map_err(|error| StartError::Demo(std::io::Error::other(error)))?;
+        let token = Some(SecretString::from(token.reveal()));
+        (
+            Located {
+                url,
+                token,
+                way: Way::Demo,
+            },
+            Some(house),
+        )
+    } else {
+        (locate(wish, &HttpClient::new(&http)?).await?, None)
+    };
+    let Located { url, token, way } = located;
+    let upstream = Upstream::new(upstream::Settings {
+        url,
+        token,
+        max_answer,
+        http,
+    })?;
+    Ok((upstream, way, house))
+}
+
+/// Follows the register of clients.
+async fn watch(access: Arc<Access>, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(REGISTRY_INTERVAL);
+    while stop.run_until_cancelled(interval.tick()).await.is_some() {
+        match access.refresh() {
+            Ok(true) => tracing::info!(clients = access.active_clients(), "clients changed"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "the clients stay as they were"),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `mcp-bridge check`: goes the way of a call step by step, and says at the first trouble how to
+//! mend it.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::access::Registry;
+use crate::app::{StartError, find_upstream};
+use crate::config::{Flags, Settings};
+use crate::error::Failure;
+use crate::homeassistant::Way;
+use crate::protocol::json::RawJson;
+use crate::protocol::message::{Id, Payload, Request};
+use crate::upstream::{Trouble, Upstream};
+
+/// A step that did not work: what was seen, and what to do.
+struct Bad {
+    seen: String,
+    fix: String,
+}
+
+impl Bad {
+    fn new(seen: impl Display, fix: impl Display) -> Self {
+        Self {
+            seen: seen.to_string(),
+            fix: fix.to_string(),
+        }
+    }
+}
+
+impl From<Trouble> for Bad {
+    fn from(trouble: Trouble) -> Self {
+        let failure = Failure::from(trouble);
+        Self::new(&failure, failure.code.entry().fix)
+    }
+}
+
+/// Prints the check list. Exit code 0 if every step is good, 78 if the configuration is not, 1
+/// otherwise.
+pub(super) fn run(flags: &Flags) -> ExitCode {
+    let settings = match super::loaded(flags) {
+        Ok(loaded) => loaded.settings,
+        Err(error) => {
+            line(
+                "configuration",
+                Err(Bad::new(error, "correct it, or leave the key out")),
+            );
+            return super::CONFIG.into();
+        }
+    };
+    line("configuration", Ok("valid".to_owned()));
+    let data = line("data folder", data_folder(&settings));
+    let reached = super::block_on(upstream(settings)).unwrap_or_else(|error| {
+        line(
+            "runtime",
+            Err(Bad::new(error, "the system is out of resources")),
+        );
+        false
+    });
+    if data && reached {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn data_folder(settings: &Settings) -> Result<String, Bad> {
+    let folder = settings.data.display();
+    let clients = Registry::new(&settings.data)
+        .load()
+        .map_err(|error| Bad::new(error, "make it readable, or name another with `--data`"))?;
+    let writable =
+        std::fs::create_dir_all(&settings.data).and_then(|()| tempfile_in(&settings.data));
+    writable.map_err(|e| {
+        Bad::new(
+            format_args!("{folder}: {e}"),
+            "make it writable, or name another with `--data`",
+        )
+    })?;
+    let active = clients
+        .iter()
+        .filter(|client| client.revoked.is_none())
+        .count();
+    Ok(format!("{folder}, {active} clients"))
+}
+
+/// Proves that a file can be made there.
+fn tempfile_in(folder: &std::path::Path) -> std::io::Result<()> {
+    let probe = folder.join(format!(".check-{}", std::process::id()));
+    std::fs::write(&probe, b"")?;
+    std::fs::remove_file(&probe)
+}
+
+async fn upstream(settings: Settings) -> bool {
+    let found = find_upstream(
+        settings.demo,
+        settings.wish,
+        settings.upstream_http,
+        settings.max_answer,
+    )
+    .await;
+    let (upstream, way, _house) = match found {
+        Ok(found) => found,
+        Err(error) => {
+            let fix = match &error {
+                StartError::Locate(_) => "see above; `mcp-bridge check --help` lists the settings",
+                _ => "look at the message",
+            };
+            return line("upstream", Err(Bad::new(error, fix)));
+        }
+    };
+    let way = match way {
+        Way::Configured => "configured",
+        Way::Direct => "direct, port and scheme from the Supervisor",
+        Way::Supervisor => "through the Supervisor",
+        Way::Demo => "the built-in house",
+    };
+    line("upstream", Ok(format!("{} ({way})", upstream.url())));
+    let handshake = ask(&upstream, "ping").await.map(|_| ());
+    let introduced = upstream.introduction(Duration::ZERO).await;
+    let name = introduced.and_then(|i| {
+        let members = i.server_info.members()?;
+        members.get_str("name").map(std::borrow::Cow::into_owned)
+    });
+    let name = name.unwrap_or_else(|| "a server without a name".to_owned());
+    if !line("handshake", handshake.map(|()| name)) {
+        return false;
+    }
+    line(
+        "tools",
+        ask(&upstream, "tools/list")
+            .await
+            .and_then(|result| count_tools(&result)),
+    )
+}
+
+async fn ask(upstream: &Upstream, method: &str) -> Result<RawJson, Bad> {
+    match upstream
+        .exchange(&Request::new(Id::number(1), method, None))
+        .await?
+        .payload
+    {
+        Payload::Result(result) => Ok(result),
+        Payload::Error(error) => {
+            let seen = format!("{method} was answered with an error: {error:?}");
+            Err(Bad::new(seen, "look at the log of Home Assistant"))
+        }
+    }
+}
+
+fn count_tools(result: &RawJson) -> Result<String, Bad> {
+    #[derive(serde::Deserialize)]
+    struct List {
+        tools: Vec<serde::de::IgnoredAny>,
+    }
+    let list: List = result
+        .read()
+        .map_err(|error| Bad::new(error, "the address is no MCP server that offers tools"))?;
+    match list.tools.len() {
+        0 => Err(Bad::new(
+            "there are none",
+            "expose entities to Assist in Home Assistant: Settings, Voice assistants, Expose",
+        )),
+        n => Ok(format!("{n} tools")),
+    }
+}
+
+/// One line of the list; says whether it was good.
+fn line(step: &str, outcome: Result<String, Bad>) -> bool {
+    match outcome {
+        Ok(seen) => {
+            super::say(format_args!("ok    {step:<14} {seen}"));
+            true
+        }
+        Err(Bad { seen, fix }) => {
+            super::say(format_args!(
+                "FAIL  {step:<14} {}",
+                seen.replace('\n', "\n                     ")
+            ));
+            super::say(format_args!("      {:<14} fix: {fix}", ""));
+            false
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Configuration: layers of sources become one raw struct, which is checked into the settings that
+//! each module defines for itself.
+
+mod file;
+mod options;
+mod sources;
+mod units;
+mod validate;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::homeassistant::Wish;
+use crate::{access, dispatch, http, server, telemetry, upstream};
+pub use file::{Config, Profile, Secret};
+pub use sources::{Environment, Flags, Loaded, load};
+
+/// Everything that the bridge is told, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The address for clients in the network.
+    pub listen: SocketAddr,
+    /// The address for the status page and its API.
+    pub admin_listen: SocketAddr,
+    /// The folder for clients, tokens and whatever else must outlive a restart.
+    pub data: PathBuf,
+    /// Whether the built-in house takes the place of Home Assistant.
+    pub demo: bool,
+    /// What to look for as upstream.
+    pub wish: Wish,
+    /// Bytes of an answer of the upstream.
+    pub max_answer: usize,
+    /// The HTTP client towards the upstream.
+    pub upstream_http: upstream::http_client::Settings,
+    /// The listeners.
+    pub server: server::Settings,
+    /// Bounds of what clients send.
+    pub http: http::Settings,
+    /// The guard.
+    pub access: access::Settings,
+    /// The way of a call.
+    pub dispatch: dispatch::Settings,
+    /// Logs.
+    pub telemetry: telemetry::Settings,
+}
+
+/// One thing that is wrong in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where it was said: a file, the environment, a flag.
+    pub source: String,
+    /// The key, with dots.
+    pub key: String,
+    /// What is wrong, and what would be right.
+    pub what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, key, what } = self;
+        if key.is_empty() {
+            write!(f, "{source}: {what}")
+        } else {
+            write!(f, "{source}: {key}: {what}")
+        }
+    }
+}
+
+/// A configuration that is refused, with everything that is wrong in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigError(pub Vec<Fault>);
+
+impl From<Fault> for ConfigError {
+    fn from(fault: Fault) -> Self {
+        Self(vec![fault])
+    }
+}

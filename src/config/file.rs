@@ -1,0 +1,207 @@
+//! The configuration as it is written: every key, its default, and what it means.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::units;
+use crate::telemetry::{Format, Level};
+
+/// Settings that fit a kind of place. Everything that is set elsewhere wins over them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// A developer's machine: more is logged.
+    Dev,
+    /// A place like the real one: more is logged, as JSON.
+    Staging,
+    /// The real one, in a cluster: logs as JSON.
+    Prod,
+}
+
+/// A text that is never shown.
+#[derive(Debug, Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// The text, still wrapped.
+    pub fn into_inner(self) -> SecretString {
+        self.0
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.expose_secret().trim().is_empty()
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.trim().into())
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("(hidden)")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The text of a type error would quote the value; this one names only what is expected.
+        let text = String::deserialize(deserializer)
+            .map_err(|_| serde::de::Error::custom("a text is expected; put it in quotes"))?;
+        Ok(Self::from(text.as_str()))
+    }
+}
+
+/// The configuration of MCP Bridge.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Address and port for clients in the network.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// Address and port for the status page and its API. 0.0.0.0:8099 under the Supervisor.
+    #[schemars(with = "String")]
+    pub admin_listen: SocketAddr,
+    /// Folder for clients and tokens. /data under the Supervisor, else the XDG state folder.
+    pub data: PathBuf,
+    /// Use the built-in house instead of Home Assistant.
+    pub demo: bool,
+    /// Where the MCP server is: `auto`, or a URL. A URL without a path means Home Assistant's own.
+    pub upstream: String,
+    /// The token to show there; with Home Assistant a long-lived access token. Not needed under the
+    /// Supervisor.
+    #[schemars(with = "Option<String>")]
+    pub upstream_token: Option<Secret>,
+    /// A file that holds that token.
+    pub upstream_token_file: Option<PathBuf>,
+    /// Whether the certificate of the upstream must be valid for its name.
+    pub upstream_verify_tls: bool,
+    /// Address of the Supervisor.
+    pub supervisor: String,
+    /// How much is logged.
+    pub log_level: Level,
+    /// How a log line looks.
+    pub log_format: Format,
+    /// The queue in front of the upstream.
+    pub queue: Queue,
+    /// Bounds of what is taken from outside.
+    pub limits: Limits,
+    /// Who may come in, besides holding a token.
+    pub access: Access,
+}
+
+/// The queue in front of the upstream.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Calls that may wait at the same time.
+    pub max_waiting: usize,
+    /// Calls that may run at the upstream at the same time, 1 to 64.
+    pub max_parallel_calls: usize,
+    /// How long a call may take, waiting included. Most clients give up after 60 seconds.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub call_timeout: Duration,
+}
+
+/// Bounds of what is taken from outside.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Size of a request's body.
+    #[serde(with = "units::bytes")]
+    #[schemars(with = "String")]
+    pub request_body: usize,
+    /// Size of an answer of the upstream.
+    #[serde(with = "units::bytes")]
+    #[schemars(with = "String")]
+    pub response_body: usize,
+    /// Levels of nesting in a request's JSON.
+    pub json_depth: usize,
+    /// Messages in a JSON-RPC batch.
+    pub batch: usize,
+    /// Connections of clients at the same time.
+    pub connections: usize,
+    /// How long the head of a request may take, and a connection may idle.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub head_timeout: Duration,
+    /// How long the body of a request may take to arrive.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub body_timeout: Duration,
+    /// How long a connection to the upstream may take.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub connect_timeout: Duration,
+    /// How long the upstream may take for an answer. Home Assistant gives up after 60 seconds
+    /// itself; a little longer lets its own word through.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub response_timeout: Duration,
+    /// How long calls get to finish when the bridge stops.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub drain_timeout: Duration,
+}
+
+/// Who may come in, besides holding a token.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// Public host names under which the bridge is reached. Addresses and private names need no
+    /// entry.
+    pub allowed_hosts: Vec<String>,
+    /// Origins of web pages that may use the bridge, such as `https://chat.example.org`.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Config {
+    /// The defaults, of which two depend on whether there is a Supervisor.
+    pub fn defaults(under_supervisor: bool, data: PathBuf) -> Self {
+        let admin = if under_supervisor {
+            [0, 0, 0, 0]
+        } else {
+            [127, 0, 0, 1]
+        };
+        Self {
+            listen: ([0, 0, 0, 0], 8124).into(),
+            admin_listen: (admin, 8099).into(),
+            data,
+            demo: false,
+            upstream: "auto".to_owned(),
+            upstream_token: None,
+            upstream_token_file: None,
+            upstream_verify_tls: true,
+            supervisor: "http://supervisor".to_owned(),
+            log_level: Level::Info,
+            log_format: Format::Human,
+            queue: Queue {
+                max_waiting: 50,
+                max_parallel_calls: 4,
+                call_timeout: Duration::from_secs(50),
+            },
+            limits: Limits {
+                request_body: 4 << 20,
+                response_body: 16 << 20,
+                json_depth: 64,
+                batch: 100,
+                connections: 1024,
+                head_timeout: Duration::from_secs(75),
+                body_timeout: Duration::from_secs(15),
+                connect_timeout: Duration::from_secs(5),
+                response_timeout: Duration::from_secs(65),
+                drain_timeout: Duration::from_secs(25),
+            },
+            access: Access::default(),
+        }
+    }
+}

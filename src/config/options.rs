@@ -1,0 +1,110 @@
+//! The options of the Home Assistant app, as its form writes them, in terms of the configuration.
+
+use std::path::Path;
+
+use figment::Figment;
+use figment::providers::{Format as _, Json};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{ConfigError, sources};
+use crate::telemetry::Level;
+
+/// `/data/options.json`. The form has plain numbers; their units stand in its descriptions.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Options {
+    max_parallel_calls: Option<usize>,
+    /// Seconds.
+    call_timeout: Option<u64>,
+    log_level: Option<Level>,
+    home_assistant_token: Option<String>,
+    queue: QueueOptions,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct QueueOptions {
+    max_waiting: Option<usize>,
+}
+
+/// Reads the options as a layer of the configuration; empty if there is no such file.
+///
+/// # Errors
+/// A file that is not what the form writes.
+pub(super) fn read(path: &Path) -> Result<Map<String, Value>, ConfigError> {
+    if matches!(path.try_exists(), Ok(false)) {
+        return Ok(Map::new());
+    }
+    let file = Figment::from(Json::file_exact(path));
+    let options: Options = file.extract().map_err(|error| sources::explain(&error))?;
+    let token = options
+        .home_assistant_token
+        .filter(|token| !token.trim().is_empty());
+    let timeout = options.call_timeout.map(|seconds| format!("{seconds}s"));
+    let queue = without_null([
+        ("max_parallel_calls", json!(options.max_parallel_calls)),
+        ("max_waiting", json!(options.queue.max_waiting)),
+        ("call_timeout", json!(timeout)),
+    ]);
+    let mut layer = without_null([
+        ("log_level", json!(options.log_level)),
+        ("upstream_token", json!(token)),
+    ]);
+    layer.insert("queue".to_owned(), Value::Object(queue));
+    Ok(layer)
+}
+
+fn without_null<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
+    let named = members.into_iter().filter(|(_, value)| !value.is_null());
+    named.map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(text: &str) -> Result<Value, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("options.json");
+        std::fs::write(&path, text).unwrap();
+        read(&path)
+            .map(Value::Object)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_form_becomes_a_layer_of_the_configuration() {
+        let layer = options(
+            r#"{"max_parallel_calls":2,"call_timeout":40,"log_level":"warning",
+                "home_assistant_token":"t","queue":{"max_waiting":7}}"#,
+        );
+        let expected = json!({
+            "log_level": "warn",
+            "upstream_token": "t",
+            "queue": {"max_parallel_calls": 2, "max_waiting": 7, "call_timeout": "40s"},
+        });
+        assert_eq!(layer.unwrap(), expected);
+    }
+
+    #[test]
+    fn what_was_left_empty_is_not_set() {
+        assert_eq!(
+            options(r#"{"home_assistant_token":""}"#).unwrap(),
+            json!({"queue": {}})
+        );
+        assert!(read(Path::new("/nowhere/options.json")).is_ok());
+    }
+
+    #[test]
+    fn what_the_form_does_not_have_is_refused_by_name() {
+        let error = options(r#"{"max_paralel_calls":2}"#).unwrap_err();
+        assert!(
+            error.contains("options.json") && error.contains("did you mean `max_parallel_calls`?"),
+            "{error}"
+        );
+        let error = options(r#"{"call_timeout":"soon"}"#).unwrap_err();
+        assert!(error.contains("call_timeout"), "{error}");
+        assert!(options("{").is_err());
+    }
+}

@@ -1,0 +1,279 @@
+//! The layers of the configuration, and what is said when one of them is wrong.
+
+use std::path::PathBuf;
+
+use figment::error::Kind;
+use figment::providers::{Env, Format, Serialized};
+use figment::value::{Dict, Map};
+use figment::{Figment, Metadata, Provider};
+use secrecy::SecretString;
+use serde::Serialize;
+
+use super::file::{Config, Profile};
+use super::{ConfigError, Fault, Settings, options, validate};
+use crate::telemetry::{self, Level};
+
+/// What comes before the name of a key in the environment; two underscores stand for a dot.
+const PREFIX: &str = "MCP_BRIDGE__";
+
+/// What the process was given by those who started it, besides flags.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// `SUPERVISOR_TOKEN`: there is a Supervisor.
+    pub supervisor_token: Option<SecretString>,
+    /// The folder for state of this user, without this program's own name.
+    pub state_folder: Option<PathBuf>,
+}
+
+impl Environment {
+    /// That of this process.
+    pub fn of_process() -> Self {
+        let text = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let home = || text("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+        Self {
+            supervisor_token: text("SUPERVISOR_TOKEN").map(SecretString::from),
+            state_folder: text("XDG_STATE_HOME").map(PathBuf::from).or_else(home),
+        }
+    }
+}
+
+/// Keys of the configuration that are flags, too.
+#[derive(Debug, Clone, Default, Serialize, clap::Args)]
+#[command(next_help_heading = "Settings")]
+pub struct Flags {
+    /// Configuration file (YAML)
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Defaults for a kind of place
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip)]
+    pub profile: Option<Profile>,
+    /// Address for clients in the network [default: 0.0.0.0:8124]
+    #[arg(long, value_name = "ADDR:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+    /// Address for the status page and its API [default: 127.0.0.1:8099, under the Supervisor
+    /// 0.0.0.0:8099]
+    #[arg(long, value_name = "ADDR:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_listen: Option<String>,
+    /// Folder for clients and tokens [default: /data under the Supervisor, else the XDG state
+    /// folder]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// Address of Home Assistant or of another MCP server [default: auto]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// Token for it; others on this machine can see flags, so rather put it in a file
+    #[arg(long, value_name = "TOKEN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_token: Option<String>,
+    /// Use the built-in house instead of Home Assistant
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub demo: bool,
+    /// How much to log [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_level: Option<Level>,
+    /// How a log line looks [default: human]
+    #[arg(long, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_format: Option<telemetry::Format>,
+}
+
+/// The configuration, raw and checked.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// As it was written, all layers merged.
+    pub config: Config,
+    /// As the modules want it.
+    pub settings: Settings,
+}
+
+/// Merges the layers: defaults, profile, file, options of the app, environment, flags; later wins.
+///
+/// # Errors
+/// Everything that is wrong, each with its place.
+pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigError> {
+    let under_supervisor = environment.supervisor_token.is_some();
+    let state = environment
+        .state_folder
+        .as_ref()
+        .map(|folder| folder.join("mcp-bridge"));
+    let data = if under_supervisor {
+        Some("/data".into())
+    } else {
+        state
+    };
+    let defaults = Config::defaults(under_supervisor, data.unwrap_or_default());
+    let mut figment = Figment::from(Serialized::defaults(defaults));
+    if let Some(profile) = profile(flags)? {
+        figment = figment.merge(built_in(profile));
+    }
+    let file = flags
+        .config
+        .clone()
+        .or_else(|| Env::var("MCP_BRIDGE__CONFIG").map(PathBuf::from));
+    if let Some(file) = file {
+        let fault = |what| Fault {
+            source: file.display().to_string(),
+            key: String::new(),
+            what,
+        };
+        std::fs::read(&file).map_err(|error| fault(error.to_string()))?;
+        figment = figment.merge(Yaml::file_exact(&file));
+    }
+    let variables = Env::prefixed(PREFIX)
+        .ignore(&["config", "profile"])
+        .split("__");
+    let flags = Serialized::defaults(flags);
+    // Only the layers above the options can say where the options are.
+    let folder = figment
+        .clone()
+        .merge(variables.clone())
+        .merge(Layer::of_flags(&flags));
+    let folder: PathBuf = folder
+        .extract_inner("data")
+        .map_err(|error| explain(&error))?;
+    let options = folder.join("options.json");
+    figment = figment
+        .merge(Layer {
+            name: options.display().to_string(),
+            dict: dict_of(&options::read(&options)?),
+        })
+        .merge(variables)
+        .merge(Layer::of_flags(&flags));
+    let config: Config = figment.extract().map_err(|error| explain(&error))?;
+    let settings = validate::settings(config.clone(), environment, &|key| place(&figment, key))?;
+    Ok(Loaded { config, settings })
+}
+
+fn profile(flags: &Flags) -> Result<Option<Profile>, ConfigError> {
+    let Some(name) = Env::var("MCP_BRIDGE__PROFILE").filter(|_| flags.profile.is_none()) else {
+        return Ok(flags.profile);
+    };
+    let profile = clap::ValueEnum::from_str(&name, true).map_err(|_| Fault {
+        source: "MCP_BRIDGE__PROFILE".to_owned(),
+        key: String::new(),
+        what: format!("{name:?} is no profile; there are dev, staging and prod"),
+    })?;
+    Ok(Some(profile))
+}
+
+fn built_in(profile: Profile) -> Layer {
+    let settings = match profile {
+        Profile::Dev => serde_json::json!({"log_level": "debug"}),
+        Profile::Staging => serde_json::json!({"log_level": "debug", "log_format": "json"}),
+        Profile::Prod => serde_json::json!({"log_format": "json"}),
+    };
+    Layer {
+        name: format!("profile {profile:?}").to_lowercase(),
+        dict: dict_of(&settings),
+    }
+}
+
+/// Values under a name that errors can give.
+#[derive(Debug, Clone)]
+struct Layer {
+    name: String,
+    dict: Dict,
+}
+
+impl Layer {
+    fn of_flags(flags: &Serialized<&Flags>) -> Self {
+        Self {
+            name: "command line".to_owned(),
+            dict: dict_of(flags.value),
+        }
+    }
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name.clone())
+    }
+
+    fn data(&self) -> Result<Map<figment::Profile, Dict>, figment::Error> {
+        Ok(Map::from([(figment::Profile::Default, self.dict.clone())]))
+    }
+}
+
+fn dict_of(value: &impl Serialize) -> Dict {
+    figment::value::Value::serialize(value)
+        .ok()
+        .and_then(figment::value::Value::into_dict)
+        .unwrap_or_default()
+}
+
+/// YAML by a parser that is still looked after. An empty file is an empty configuration.
+#[derive(Debug)]
+struct Yaml;
+
+impl Format for Yaml {
+    type Error = serde_yaml::Error;
+    const NAME: &'static str = "YAML";
+
+    fn from_str<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Self::Error> {
+        match serde_yaml::from_str(text)? {
+            serde_yaml::Value::Null => serde_yaml::from_str("{}"),
+            value => serde_yaml::from_value(value),
+        }
+    }
+}
+
+/// Where the value of `key` comes from.
+fn place(figment: &Figment, key: &str) -> String {
+    figment
+        .find_metadata(key)
+        .map_or_else(|| "configuration".to_owned(), source_of)
+}
+
+fn source_of(metadata: &Metadata) -> String {
+    match &metadata.source {
+        Some(figment::Source::File(path)) => path.display().to_string(),
+        _ if metadata.name.contains("environment") => "environment".to_owned(),
+        _ => metadata.name.to_string(),
+    }
+}
+
+/// The errors of the library, as a person wants to read them.
+pub(super) fn explain(error: &figment::Error) -> ConfigError {
+    let faults = error.clone().into_iter().map(|error| {
+        let source = error
+            .metadata
+            .as_ref()
+            .map_or_else(|| "configuration".to_owned(), source_of);
+        let mut path = error.path.clone();
+        let what = match &error.kind {
+            Kind::UnknownField(name, known) => {
+                if path.last() != Some(name) {
+                    path.push(name.clone());
+                }
+                let near = nearest(name, known);
+                let near = near
+                    .map(|near| format!("; did you mean `{near}`?"))
+                    .unwrap_or_default();
+                format!("there is no such key{near}")
+            }
+            kind => kind.to_string(),
+        };
+        let mut key = path.join(".");
+        if source == "environment" {
+            key = format!("{PREFIX}{}", path.join("__").to_uppercase());
+        }
+        Fault { source, key, what }
+    });
+    ConfigError(faults.collect())
+}
+
+fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
+    let likeness = |known: &&&'static str| strsim::jaro_winkler(name, known);
+    let best = known
+        .iter()
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(&best) > 0.7).then_some(*best)
+}

@@ -1,0 +1,225 @@
+//! From the configuration as it is written to the settings of each module; finds every fault at
+//! once.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::time::Duration;
+
+use url::Url;
+
+use super::file::{Config, Secret};
+use super::sources::Environment;
+use super::{ConfigError, Fault, Settings};
+use crate::homeassistant::{Address, Supervisor, Wish};
+use crate::{access, dispatch, http, server, telemetry, upstream};
+
+/// Collects what is wrong, each with its key and the place where it was said.
+struct Faults<'a> {
+    place: &'a dyn Fn(&str) -> String,
+    found: Vec<Fault>,
+}
+
+impl Faults<'_> {
+    fn add(&mut self, key: &str, what: impl Display) {
+        let (source, what) = ((self.place)(key), what.to_string());
+        self.found.push(Fault {
+            source,
+            key: key.to_owned(),
+            what,
+        });
+    }
+
+    fn expect_at_least(&mut self, key: &str, value: usize, least: usize) {
+        if value < least {
+            self.add(
+                key,
+                format_args!("it is {value}, and must be at least {least}"),
+            );
+        }
+    }
+
+    fn expect_time(&mut self, key: &str, value: Duration) {
+        if value.is_zero() {
+            self.add(key, "it must be longer than nothing");
+        }
+    }
+
+    fn url(&mut self, key: &str, text: &str) -> Option<Url> {
+        let example = "write it like http://homeassistant.local:8123";
+        match Url::parse(text) {
+            Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => {
+                self.add(
+                    key,
+                    format_args!("{text:?} is no address of a web server; {example}"),
+                );
+                None
+            }
+            Ok(url) if url.password().is_some() || !url.username().is_empty() => {
+                self.add(
+                    key,
+                    "an address must not hold a name or password; use `upstream_token`",
+                );
+                None
+            }
+            Ok(url) => Some(url),
+            Err(error) => {
+                self.add(key, format_args!("{text:?} is no URL ({error}); {example}"));
+                None
+            }
+        }
+    }
+}
+
+/// Checks the configuration.
+///
+/// # Errors
+/// All faults, with their places as `place` tells them by key.
+pub(super) fn settings(
+    config: Config,
+    environment: &Environment,
+    place: &dyn Fn(&str) -> String,
+) -> Result<Settings, ConfigError> {
+    let mut faults = Faults {
+        place,
+        found: Vec::new(),
+    };
+    check_bounds(&config, &mut faults);
+    let Config {
+        queue,
+        limits,
+        access,
+        ..
+    } = config;
+    let address = match config.upstream.as_str() {
+        "auto" => Some(Address::Auto),
+        url => faults.url("upstream", url).map(Address::Url),
+    };
+    let token = token(
+        &mut faults,
+        config.upstream_token,
+        config.upstream_token_file.as_deref(),
+    );
+    let supervisor = faults
+        .url("supervisor", &config.supervisor)
+        .and_then(|url| {
+            environment
+                .supervisor_token
+                .clone()
+                .map(|token| Supervisor { url, token })
+        });
+    let (Some(address), true) = (address, faults.found.is_empty()) else {
+        return Err(ConfigError(faults.found));
+    };
+    Ok(Settings {
+        listen: config.listen,
+        admin_listen: config.admin_listen,
+        data: config.data,
+        demo: config.demo,
+        wish: Wish {
+            address,
+            token: token.map(Secret::into_inner),
+            supervisor,
+        },
+        max_answer: limits.response_body,
+        upstream_http: upstream::http_client::Settings {
+            connect_timeout: limits.connect_timeout,
+            response_timeout: limits.response_timeout,
+            verify_tls: config.upstream_verify_tls,
+        },
+        server: server::Settings {
+            max_connections: limits.connections,
+            head_timeout: limits.head_timeout,
+            drain_timeout: limits.drain_timeout,
+        },
+        http: http::Settings {
+            max_body: limits.request_body,
+            body_timeout: limits.body_timeout,
+            max_depth: limits.json_depth,
+            max_batch: limits.batch,
+        },
+        access: access::Settings {
+            allowed_hosts: access.allowed_hosts,
+            allowed_origins: access.allowed_origins,
+        },
+        dispatch: dispatch::Settings {
+            call_timeout: queue.call_timeout,
+            queue: dispatch::queue::Settings {
+                max_waiting: queue.max_waiting,
+                max_parallel_calls: queue.max_parallel_calls,
+            },
+        },
+        telemetry: telemetry::Settings {
+            level: config.log_level,
+            format: config.log_format,
+        },
+    })
+}
+
+fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
+    let Config {
+        queue,
+        limits,
+        access,
+        ..
+    } = config;
+    if config.data.as_os_str().is_empty() {
+        faults.add(
+            "data",
+            "there is no home folder to keep it in; say where (`--data DIR`)",
+        );
+    }
+    if config.listen.port() != 0 && config.listen == config.admin_listen {
+        faults.add("admin_listen", "it is the same address as `listen`");
+    }
+    if !(1..=64).contains(&queue.max_parallel_calls) {
+        let value = queue.max_parallel_calls;
+        faults.add(
+            "queue.max_parallel_calls",
+            format_args!("it is {value}, and must be from 1 to 64"),
+        );
+    }
+    faults.expect_at_least("limits.request_body", limits.request_body, 1024);
+    faults.expect_at_least("limits.response_body", limits.response_body, 1024);
+    faults.expect_at_least("limits.json_depth", limits.json_depth, 4);
+    faults.expect_at_least("limits.batch", limits.batch, 1);
+    faults.expect_at_least("limits.connections", limits.connections, 1);
+    faults.expect_time("queue.call_timeout", queue.call_timeout);
+    faults.expect_time("limits.head_timeout", limits.head_timeout);
+    faults.expect_time("limits.body_timeout", limits.body_timeout);
+    faults.expect_time("limits.connect_timeout", limits.connect_timeout);
+    faults.expect_time("limits.response_timeout", limits.response_timeout);
+    for origin in &access.allowed_origins {
+        if !Url::parse(origin).is_ok_and(|url| url.origin().is_tuple()) {
+            let what =
+                format_args!("{origin:?} is no origin; write it like https://chat.example.org");
+            faults.add("access.allowed_origins", what);
+        }
+    }
+}
+
+/// The token, said directly or in a file, but not both ways.
+fn token(faults: &mut Faults<'_>, token: Option<Secret>, file: Option<&Path>) -> Option<Secret> {
+    let (key, token) = match (token, file) {
+        (Some(_), Some(_)) => {
+            faults.add(
+                "upstream_token_file",
+                "`upstream_token` is set as well; leave one of them out",
+            );
+            return None;
+        }
+        (token, None) => ("upstream_token", token?),
+        (None, Some(path)) => match std::fs::read_to_string(path) {
+            Ok(text) => ("upstream_token_file", Secret::from(text.as_str())),
+            Err(error) => {
+                let what = format_args!("{}: {error}", path.display());
+                faults.add("upstream_token_file", what);
+                return None;
+            }
+        },
+    };
+    if token.is_empty() {
+        faults.add(key, "it is empty");
+        return None;
+    }
+    Some(token)
+}
