@@ -1,0 +1,128 @@
+//! Tokens and sources: who gets in, and what the others are told.
+
+use serde_json::json;
+
+use crate::support::bridge::{Bridge, house, send};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_mistake_with_a_token_has_its_own_answer() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let stranger = Bridge::before(&house).await.token.clone();
+    let bearer = |token: &str| Some(("authorization", format!("Bearer {token}")));
+    let cut = &bridge.token[..bridge.token.len() - 1];
+    for (header, code) in [
+        (None, "token_missing"),
+        (
+            Some(("authorization", bridge.token.clone())),
+            "token_without_bearer",
+        ),
+        (
+            Some(("authorization", "Basic dTpw".to_owned())),
+            "token_without_bearer",
+        ),
+        (
+            bearer("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.x"),
+            "token_of_home_assistant",
+        ),
+        (bearer(cut), "token_malformed"),
+        (bearer(&stranger), "token_unknown"),
+        (Some(("x-api-key", stranger.clone())), "token_unknown"),
+    ] {
+        for path in ["/mcp", "/mcp/tools/list", "/api/mcp"] {
+            let mut request = client.post(bridge.url(path)).body("{}");
+            if let Some((name, value)) = &header {
+                request = request.header(*name, value);
+            }
+            let reply = send(request).await;
+            assert_eq!((reply.status, reply.code().as_str()), (401, code), "{path}");
+            assert_eq!(reply.header("www-authenticate"), None);
+            assert!(!reply.text.contains(&stranger));
+        }
+        let mut status = client.get(bridge.url("/mcp/status"));
+        if let Some((name, value)) = &header {
+            status = status.header(*name, value);
+        }
+        assert_eq!(send(status).await.code(), code);
+    }
+    assert_eq!(house.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_made_or_revoked_on_the_command_line_counts_in_the_running_bridge() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let made = bridge.command(&["token", "create", "LM Studio"]);
+    let token = made.lines().last().unwrap().to_owned();
+    bridge.until(|status| status["clients"] == 2).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let list = || {
+        send(
+            client
+                .post(bridge.url("/mcp/tools/list"))
+                .header("x-api-key", &token),
+        )
+    };
+    assert_eq!(list().await.status, 200);
+    assert!(bridge.command(&["token", "list"]).contains("LM Studio"));
+    bridge.command(&["token", "revoke", "LM Studio"]);
+    bridge.until(|status| status["clients"] == 1).await;
+    let reply = list().await;
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (401, "token_revoked")
+    );
+    assert!(bridge.command(&["token", "list"]).contains("revoked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_token_outlives_a_restart_and_is_shown_by_one_command_only() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    assert_eq!(
+        bridge.command(&["token", "show"]).lines().last(),
+        Some(bridge.token.as_str())
+    );
+    assert!(!bridge.command(&["token", "list"]).contains(&bridge.token));
+    assert!(!bridge.logged().join("\n").contains(&bridge.token));
+    let data = tempfile::tempdir().unwrap();
+    for file in ["clients.json", "first-token"] {
+        std::fs::copy(bridge.data().join(file), data.path().join(file)).unwrap();
+    }
+    let again = Bridge::start_in(data, &["--upstream", &house.url()], &[]).await;
+    assert_eq!(again.token, bridge.token);
+    assert_eq!(again.rpc("ping", json!({})).await.result(), json!({}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_strangers_are_refused_by_host_and_by_origin() {
+    let house = house().await;
+    let allowed = [
+        ("MCP_BRIDGE__ACCESS__ALLOWED_HOSTS", "[bridge.example.org]"),
+        (
+            "MCP_BRIDGE__ACCESS__ALLOWED_ORIGINS",
+            "[\"https://chat.example.org\"]",
+        ),
+    ];
+    let bridge = Bridge::start_with(&["--upstream", &house.url()], &allowed).await;
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    let own = format!("http://{}", bridge.lan);
+    for (name, value, status) in [
+        ("host", "evil.example", 403),
+        ("host", "evil.example:8124", 403),
+        ("host", "bridge.example.org", 200),
+        ("host", "homeassistant.local:8124", 200),
+        ("origin", "http://evil.example", 403),
+        ("origin", "null", 403),
+        ("origin", "https://chat.example.org", 200),
+        ("origin", &own, 200),
+    ] {
+        let reply = send(bridge.post("/mcp", &ping).header(name, value)).await;
+        assert_eq!(reply.status, status, "{name}: {value}: {reply:?}");
+    }
+    let request = bridge
+        .request(http::Method::GET, "/mcp/status")
+        .header("origin", "null");
+    assert_eq!(send(request).await.code(), "origin_refused");
+}

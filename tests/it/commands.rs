@@ -1,0 +1,244 @@
+//! The command line, as somebody at a terminal meets it.
+
+use std::process::Output;
+
+use mcp_bridge::demo::Fault;
+use serde_json::Value;
+
+use crate::support::bridge::{Bridge, house, program};
+
+fn run(args: &[&str]) -> Output {
+    program(args).env("HOME", "/nonexistent").output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn help_names_every_command_and_setting() {
+    let help = text(&run(&["--help"]).stdout);
+    for word in [
+        "serve",
+        "check",
+        "healthcheck",
+        "config",
+        "token",
+        "--config",
+        "--profile",
+        "--listen",
+        "--admin-listen",
+        "--data",
+        "--upstream",
+        "--upstream-token",
+        "--demo",
+        "--log-level",
+        "--log-format",
+        "MCP_BRIDGE__",
+        "token show",
+    ] {
+        assert!(help.contains(word), "{word} is missing in:\n{help}");
+    }
+    assert!(text(&run(&["token", "--help"]).stdout).contains("create"));
+}
+
+#[test]
+fn wrong_arguments_and_wrong_configuration_have_their_own_exit_codes() {
+    let cases: [(&[&str], i32); 5] = [
+        (&["--no-such-flag"], 64),
+        (&["no-such-command"], 64),
+        (&["serve", "--listen", "nowhere", "--data", "/tmp"], 78),
+        (&["check", "--listen", "nowhere", "--data", "/tmp"], 78),
+        (&["config", "print", "--config", "/nonexistent.yaml"], 78),
+    ];
+    for (args, code) in cases {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
+        let said = text(&output.stderr) + &text(&output.stdout);
+        assert!(
+            said.contains(args.last().unwrap()) || said.contains("listen"),
+            "{args:?}: {said}"
+        );
+    }
+}
+
+#[test]
+fn without_an_upstream_it_says_what_to_do() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    let output = run(&[
+        "serve",
+        "--data",
+        data,
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("--upstream") && said.contains("--demo"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_is_named_with_its_setting() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let listen = bridge.lan.to_string();
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    let output = run(&[
+        "serve",
+        "--demo",
+        "--data",
+        data,
+        "--listen",
+        &listen,
+        "--admin-listen",
+        "127.0.0.1:0",
+    ]);
+    let said = text(&output.stderr);
+    assert!(
+        said.contains(&listen) && said.contains("`listen`"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_lists_what_is_right() {
+    let house = house().await;
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    let output = run(&["check", "--data", data, "--upstream", &house.url()]);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    for step in [
+        "configuration",
+        "data folder",
+        "upstream",
+        "handshake",
+        "tools",
+        "home-assistant",
+        "16 tools",
+    ] {
+        assert!(said.contains(step), "{step} is missing in:\n{said}");
+    }
+    assert!(!said.contains("FAIL"));
+    assert!(run(&["check", "--data", data, "--demo"]).status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_how_to_mend_what_is_wrong() {
+    let house = house().await;
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    for (status, word) in [
+        (404, "Add integration"),
+        (401, "long-lived token"),
+        (403, "administrator"),
+    ] {
+        let body = String::new();
+        house.set_fault(Some(Fault::Status {
+            status,
+            body,
+            content_type: String::new(),
+        }));
+        let output = run(&["check", "--data", data, "--upstream", &house.url()]);
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            said.contains("FAIL  handshake") && said.contains("fix: ") && said.contains(word),
+            "{said}"
+        );
+    }
+    let output = run(&[
+        "check",
+        "--data",
+        "/proc/nowhere",
+        "--upstream",
+        "http://127.0.0.1:9",
+    ]);
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("FAIL  data folder") && said.contains("FAIL  handshake"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn healthcheck_asks_the_running_bridge() {
+    let mut bridge = Bridge::start(&["--demo"]).await;
+    let listen = bridge.lan.to_string();
+    let data = bridge.data().to_str().unwrap().to_owned();
+    let ask = || run(&["healthcheck", "--listen", &listen, "--data", &data]);
+    assert_eq!(text(&ask().stdout), "live\n");
+    bridge.signal("KILL");
+    bridge.wait();
+    assert_eq!(ask().status.code(), Some(1));
+}
+
+#[test]
+fn the_configuration_in_force_is_printed_without_secrets_and_can_be_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let token = [
+        "--upstream-token",
+        "very-secret",
+        "--upstream",
+        "http://ha:8123",
+    ];
+    let output = run(&[&["config", "print", "--data", data], &token[..]].concat());
+    let printed = text(&output.stdout);
+    assert!(
+        printed.contains("call_timeout: 50s") && printed.contains("request_body: 4MiB"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("(hidden)") && !printed.contains("very-secret"),
+        "{printed}"
+    );
+    let file = folder.path().join("again.yaml");
+    std::fs::write(&file, &printed).unwrap();
+    let again = run(&["config", "print", "--config", file.to_str().unwrap()]);
+    assert_eq!(text(&again.stdout), printed);
+}
+
+#[test]
+fn the_schema_describes_every_key() {
+    let schema: Value = serde_json::from_slice(&run(&["config", "schema"]).stdout).unwrap();
+    assert_eq!(schema["additionalProperties"], false);
+    let queue = &schema["$defs"]["Queue"]["properties"]["call_timeout"];
+    assert!(
+        queue["description"]
+            .as_str()
+            .unwrap()
+            .contains("How long a call may take")
+    );
+    assert!(schema["properties"]["upstream"]["description"].is_string());
+}
+
+#[test]
+fn tokens_are_made_listed_and_revoked_without_a_bridge() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    assert!(text(&run(&["token", "show", "--data", data]).stderr).contains("never started"));
+    let made = text(&run(&["token", "create", "n8n", "--data", data]).stdout);
+    assert!(made.lines().last().unwrap().starts_with("mcpb_"), "{made}");
+    assert_eq!(
+        run(&["token", "create", "n8n", "--data", data])
+            .status
+            .code(),
+        Some(1)
+    );
+    assert!(text(&run(&["token", "list", "--data", data]).stdout).starts_with("n8n"));
+    assert!(
+        run(&["token", "revoke", "n8n", "--data", data])
+            .status
+            .success()
+    );
+    let twice = run(&["token", "revoke", "n8n", "--data", data]);
+    assert!(text(&twice.stderr).contains("there is no client \"n8n\""));
+}

@@ -1,0 +1,220 @@
+//! The layers of the configuration, and what is said of mistakes in them.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::bridge::program;
+
+/// Prints the configuration that these sources make; the standard error stream if they are refused.
+fn print(folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Result<Value, String> {
+    let mut command = program(["config", "print"]);
+    command.args(args).envs(environment.iter().copied());
+    if !args.contains(&"--data") {
+        command.arg("--data").arg(folder);
+    }
+    let output = command.output().unwrap();
+    if output.status.success() {
+        Ok(serde_yaml::from_slice(&output.stdout).unwrap())
+    } else {
+        Err(String::from_utf8(output.stderr).unwrap())
+    }
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn each_layer_wins_over_those_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let level = |args: &[&str], environment: &[(&str, &str)]| {
+        print(folder, args, environment).unwrap()["log_level"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(level(&[], &[]), "info");
+    assert_eq!(level(&["--profile", "dev"], &[]), "debug");
+    assert_eq!(level(&[], &[("MCP_BRIDGE__PROFILE", "dev")]), "debug");
+    let file = write(folder, "bridge.yaml", "log_level: warn\n");
+    let file = ["--profile", "dev", "--config", file.as_str()];
+    assert_eq!(level(&file, &[]), "warn");
+    write(folder, "options.json", r#"{"log_level": "error"}"#);
+    assert_eq!(level(&file, &[]), "error");
+    let environment = [("MCP_BRIDGE__LOG_LEVEL", "trace")];
+    assert_eq!(level(&file, &environment), "trace");
+    let flags = [&file[..], &["--log-level", "info"]].concat();
+    assert_eq!(level(&flags, &environment), "info");
+}
+
+#[test]
+fn nested_keys_durations_sizes_and_lists_come_from_file_and_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(
+        folder.path(),
+        "bridge.yaml",
+        "queue: {call_timeout: 2m, max_waiting: 7}\naccess:\n  allowed_hosts: [a.example]\n",
+    );
+    let environment = [
+        ("MCP_BRIDGE__CONFIG", file.as_str()),
+        ("MCP_BRIDGE__QUEUE__MAX_WAITING", "9"),
+        ("MCP_BRIDGE__LIMITS__REQUEST_BODY", "64KiB"),
+        (
+            "MCP_BRIDGE__ACCESS__ALLOWED_ORIGINS",
+            "[\"https://a.example\"]",
+        ),
+    ];
+    let config = print(folder.path(), &[], &environment).unwrap();
+    assert_eq!(
+        (
+            &config["queue"]["call_timeout"],
+            &config["queue"]["max_waiting"]
+        ),
+        (&"2m".into(), &9.into())
+    );
+    assert_eq!(config["limits"]["request_body"], "64KiB");
+    assert_eq!(config["access"]["allowed_hosts"][0], "a.example");
+    assert_eq!(config["access"]["allowed_origins"][0], "https://a.example");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_place_and_the_nearest_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let file = write(folder, "bridge.yaml", "queue:\n  max_wating: 3\n");
+    let said = print(folder, &["--config", &file], &[]).unwrap_err();
+    assert!(
+        said.contains(&format!(
+            "{file}: queue.max_wating: there is no such key; did you mean `max_waiting`?"
+        )),
+        "{said}"
+    );
+    let file = write(folder, "bridge.yaml", "upsteam: http://x\n");
+    let said = print(folder, &["--config", &file], &[]).unwrap_err();
+    assert!(
+        said.contains("upsteam: there is no such key; did you mean `upstream`?"),
+        "{said}"
+    );
+    let said = print(folder, &[], &[("MCP_BRIDGE__QUEUE__MAX_WAITNG", "3")]).unwrap_err();
+    assert!(
+        said.contains("environment: MCP_BRIDGE__QUEUE__MAX_WAITNG") && said.contains("max_waiting"),
+        "{said}"
+    );
+    write(folder, "options.json", r#"{"call_timeot": 3}"#);
+    let said = print(folder, &[], &[]).unwrap_err();
+    assert!(
+        said.contains("options.json: call_timeot") && said.contains("`call_timeout`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn wrong_values_are_refused_with_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for (yaml, words) in [
+        (
+            "queue: {max_waiting: many}",
+            &["bridge.yaml", "queue.max_waiting"][..],
+        ),
+        ("queue: {call_timeout: 50}", &["queue.call_timeout", "50s"]),
+        (
+            "queue: {max_parallel_calls: 0}",
+            &["bridge.yaml", "queue.max_parallel_calls", "1 to 64"],
+        ),
+        (
+            "limits: {request_body: 4}",
+            &["limits.request_body", "4MiB"],
+        ),
+        (
+            "upstream: 'ftp://x'",
+            &["bridge.yaml", "upstream", "homeassistant.local"],
+        ),
+        ("upstream: 'http://u:p@x'", &["upstream", "password"]),
+        ("listen: 8124", &["listen"]),
+        ("log_level: loud", &["log_level"]),
+        ("upstream_token: 123", &["upstream_token", "quotes"]),
+        ("upstream_token: ''", &["upstream_token", "empty"]),
+        (
+            "upstream_token_file: /nonexistent",
+            &["upstream_token_file", "/nonexistent"],
+        ),
+        (
+            "access: {allowed_origins: [chat]}",
+            &["access.allowed_origins", "https://"],
+        ),
+        ("[1, 2]", &["bridge.yaml"]),
+        ("queue: {a: *b}", &["bridge.yaml"]),
+        ("\t", &["bridge.yaml"]),
+    ] {
+        let file = write(folder, "bridge.yaml", yaml);
+        let said = print(folder, &["--config", &file], &[]).unwrap_err();
+        assert!(
+            words.iter().all(|word| said.contains(word)),
+            "{yaml}: {said}"
+        );
+        assert!(
+            !said.contains("123") || yaml != "upstream_token: 123",
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn every_fault_is_reported_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(
+        folder.path(),
+        "bridge.yaml",
+        "upstream: nowhere\nqueue: {max_parallel_calls: 900}\nlimits: {json_depth: 1}\n",
+    );
+    let said = print(folder.path(), &["--config", &file], &[]).unwrap_err();
+    assert_eq!(said.lines().count(), 3, "{said}");
+}
+
+#[test]
+fn an_empty_file_is_an_empty_configuration_and_a_missing_one_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    for text in ["", "# nothing\n", "{}"] {
+        let file = write(folder.path(), "bridge.yaml", text);
+        assert!(
+            print(folder.path(), &["--config", &file], &[]).is_ok(),
+            "{text:?}"
+        );
+    }
+    let said = print(folder.path(), &["--config", "/nonexistent.yaml"], &[]).unwrap_err();
+    assert!(said.contains("/nonexistent.yaml"), "{said}");
+}
+
+#[test]
+fn the_token_may_lie_in_a_file_but_not_in_two_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "token", "from-a-file\n");
+    let environment = [("MCP_BRIDGE__UPSTREAM_TOKEN_FILE", file.as_str())];
+    assert!(print(folder.path(), &[], &environment).is_ok());
+    let said = print(folder.path(), &["--upstream-token", "x"], &environment).unwrap_err();
+    assert!(
+        said.contains("MCP_BRIDGE__UPSTREAM_TOKEN_FILE") || said.contains("upstream_token_file"),
+        "{said}"
+    );
+}
+
+#[test]
+fn under_the_supervisor_data_and_page_are_where_it_expects_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let config = print(
+        folder.path(),
+        &["--data", data],
+        &[("SUPERVISOR_TOKEN", "s")],
+    )
+    .unwrap();
+    assert_eq!(config["admin_listen"], "0.0.0.0:8099");
+    assert_eq!(config["listen"], "0.0.0.0:8124");
+    let config = print(folder.path(), &["--data", data], &[]).unwrap();
+    assert_eq!(config["admin_listen"], "127.0.0.1:8099");
+}

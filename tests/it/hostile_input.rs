@@ -1,0 +1,240 @@
+//! Whatever is sent, the answer is a clear error and the bridge goes on.
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::Bridge;
+use crate::support::bridge::{PATIENCE, house, send};
+
+/// Sends `body` to `/mcp` as it is; gives status and JSON-RPC error code.
+async fn refused(bridge: &Bridge, body: impl Into<reqwest::Body>) -> (u16, i64) {
+    let request = bridge.request(http::Method::POST, "/mcp").body(body);
+    let reply = send(request.header("content-type", "application/json")).await;
+    (
+        reply.status,
+        reply.json()["error"]["code"].as_i64().unwrap(),
+    )
+}
+
+async fn is_well(bridge: &Bridge) {
+    assert_eq!(bridge.rpc("ping", json!({})).await.result(), json!({}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_json_is_a_parse_error() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    for body in [
+        &b"{"[..],
+        b"nonsense",
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"} {}",
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",}",
+        b"\xef\xbb\xbf{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}",
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\xfe\"}",
+        b"{\"jsonrpc\":\"2.0\",\"id\":NaN,\"method\":\"ping\"}",
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\\ud800\"}",
+        b"   ",
+        b"",
+        b"\0",
+    ] {
+        let answer = refused(&bridge, body).await;
+        assert!(
+            matches!(answer, (400, -32700 | -32600)),
+            "{:?}: {answer:?}",
+            String::from_utf8_lossy(body)
+        );
+    }
+    is_well(&bridge).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_json_but_no_request_is_an_invalid_request() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    for body in [
+        "5",
+        "null",
+        "[]",
+        r#""ping""#,
+        "{}",
+        r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
+        r#"{"id":1,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1}"#,
+        r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":true,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":[1],"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1e400,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#,
+    ] {
+        assert_eq!(refused(&bridge, body).await, (400, -32600), "{body}");
+    }
+    assert_eq!(house.requests(), 0);
+    is_well(&bridge).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nesting_is_bounded() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let nested = |levels: usize| {
+        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"x":{open}{close}}}}}"#)
+    };
+    assert_eq!(refused(&bridge, nested(100)).await, (400, -32700));
+    assert_eq!(refused(&bridge, nested(100_000)).await, (400, -32700));
+    assert_eq!(refused(&bridge, "[".repeat(1_000_000)).await, (400, -32700));
+    assert_eq!(
+        send(bridge.post("/mcp", nested(60))).await.result(),
+        json!({})
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_beyond_any_type_pass_in_params() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"n":1e999999,"m":-0.000000000000000000000000000000001}}"#;
+    assert_eq!(send(bridge.post("/mcp", body)).await.result(), json!({}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_over_the_limit_is_refused_announced_or_not() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    assert_eq!(
+        refused(&bridge, vec![b' '; (4 << 20) + 1]).await,
+        (413, -32600)
+    );
+    let mut socket = TcpStream::connect(bridge.lan).await.unwrap();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+        bridge.token
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+    let mut answer = [0; 12];
+    let (mut read, mut write) = socket.split();
+    let flood = async {
+        while write.write_all(chunk.as_bytes()).await.is_ok() {}
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = flood => {}
+        read = read.read_exact(&mut answer) => { read.unwrap(); }
+    }
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    is_well(&bridge).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_trickles_is_given_up() {
+    let house = house().await;
+    let bridge = Bridge::start_with(
+        &["--upstream", &house.url()],
+        &[("MCP_BRIDGE__LIMITS__BODY_TIMEOUT", "200ms")],
+    )
+    .await;
+    let mut socket = TcpStream::connect(bridge.lan).await.unwrap();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{",
+        bridge.token
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let n = tokio::time::timeout(PATIENCE, socket.read(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    let answer = String::from_utf8_lossy(&answer[..n]);
+    assert!(
+        answer.starts_with("HTTP/1.1 408") && answer.contains("body_too_slow"),
+        "{answer}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_trickles_is_given_up() {
+    let house = house().await;
+    let bridge = Bridge::start_with(
+        &["--upstream", &house.url()],
+        &[("MCP_BRIDGE__LIMITS__HEAD_TIMEOUT", "200ms")],
+    )
+    .await;
+    let mut socket = TcpStream::connect(bridge.lan).await.unwrap();
+    socket
+        .write_all(b"POST /mcp HTTP/1.1\r\nHost: x\r\nX-A")
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    let end = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut answer)).await;
+    assert!(end.is_ok(), "the connection is still open");
+    is_well(&bridge).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_no_http_end_their_own_connection_only() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00garbage\r\n\r\n"[..],
+        b"GET\r\n\r\n",
+        b"\0\0\0\0",
+        b"POST /mcp HTTP/9.9\r\n\r\n",
+    ] {
+        let mut socket = TcpStream::connect(bridge.lan).await.unwrap();
+        socket.write_all(bytes).await.unwrap();
+        socket.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let _ = socket.read_to_end(&mut answer).await;
+        assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    }
+    is_well(&bridge).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strange_paths_and_methods_in_addresses_are_answered() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    for path in [
+        "/mcp/%ff%fe",
+        "/mcp/..%2f..%2fetc",
+        "/mcp//",
+        "/mcp/tools%2Fcall",
+        "/%00",
+    ] {
+        let reply = send(bridge.post(path, "{}")).await;
+        assert!((200..505).contains(&reply.status), "{path}: {reply:?}");
+        assert!(
+            reply.text.is_empty() || serde_json::from_str::<Value>(&reply.text).is_ok(),
+            "{path}: {reply:?}"
+        );
+    }
+    is_well(&bridge).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_beyond_the_limit_wait_and_are_served_later() {
+    let house = house().await;
+    let bridge = Bridge::start_with(
+        &["--upstream", &house.url()],
+        &[("MCP_BRIDGE__LIMITS__CONNECTIONS", "2")],
+    )
+    .await;
+    let idle = [
+        TcpStream::connect(bridge.lan).await.unwrap(),
+        TcpStream::connect(bridge.lan).await.unwrap(),
+    ];
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let live = tokio::spawn(send(client.get(bridge.url("/health/live"))));
+    tokio::task::yield_now().await;
+    drop(idle);
+    assert_eq!(live.await.unwrap().status, 200);
+}

@@ -1,0 +1,24 @@
+//! Black-box tests: the real program, started as its users start it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "so tests fail"
+)]
+
+mod access;
+mod commands;
+mod configuration;
+mod documentation;
+mod hostile_input;
+mod layering;
+mod mcp_http;
+mod outages;
+mod plain_http;
+mod queueing;
+mod real_home_assistant;
+mod sdk_clients;
+mod shutdown;
+mod supervisor;
+mod support;

@@ -1,0 +1,405 @@
+//! Streamable HTTP as clients use it, in every revision.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::Bridge;
+use crate::support::bridge::{house, send};
+
+const MODERN_META: &str = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"t","version":"0"}}"#;
+
+fn modern(method: &str, mut params: Value) -> Value {
+    params["_meta"] = serde_json::from_str(MODERN_META).unwrap();
+    json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+}
+
+fn modern_post(bridge: &Bridge, method: &str, params: Value) -> reqwest::RequestBuilder {
+    let request = bridge.post("/mcp", modern(method, params));
+    request
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", method)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_handshake_agrees_on_the_revision_that_was_asked_for_or_an_older_one() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    for (asked, agreed) in [
+        ("2024-11-05", "2024-11-05"),
+        ("2025-03-26", "2025-03-26"),
+        ("2025-06-18", "2025-06-18"),
+        ("2025-11-25", "2025-11-25"),
+        ("2026-07-28", "2025-11-25"),
+        ("2099-01-01", "2025-11-25"),
+    ] {
+        let params = json!({"protocolVersion": asked, "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}});
+        let reply = bridge.rpc("initialize", params).await;
+        assert_eq!(reply.result()["protocolVersion"], agreed, "{asked}");
+        assert_eq!(reply.header("mcp-session-id"), None);
+        let icons = reply.result()["serverInfo"].get("icons").is_some();
+        assert_eq!(icons, agreed >= "2025-11-25", "{asked}");
+    }
+    let params = json!({"protocolVersion": 5});
+    assert_eq!(
+        bridge.rpc("initialize", params).await.json()["error"]["code"],
+        -32602
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_address_of_the_endpoint_takes_calls_and_any_session_id() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let call = json!({"jsonrpc": "2.0", "id": "x", "method": "tools/call",
+        "params": {"name": "intent__HassTurnOn", "arguments": {"name": "Kitchen Light"}}});
+    for (n, path) in (1..).zip(["/mcp", "/mcp/", "/api/mcp"]) {
+        let reply = send(
+            bridge
+                .post(path, &call)
+                .header("mcp-session-id", "from-before"),
+        )
+        .await;
+        assert_eq!((reply.status, &reply.json()["id"]), (200, &json!("x")));
+        assert_eq!(reply.result()["isError"], false);
+        assert_eq!(house.executed().len(), n);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_keep_the_bytes_of_the_upstream() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let direct = reqwest::Client::builder().no_proxy().build().unwrap();
+    let list = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/list"});
+    let request = direct.post(house.url()).body(list.to_string());
+    let request = request
+        .header("content-type", "application/json")
+        .header("accept", "application/json");
+    assert_eq!(
+        send(bridge.post("/mcp", &list)).await.text,
+        send(request).await.text
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_reach_the_upstream_byte_for_byte() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let body = r#"{ "params":{"name":"llm__GetDateTime","arguments":{"n":1.50e400,"s":"\u00e9"},"_meta":{"io.home-assistant/device_id":"d"}},"id":-5 , "method":"tools\/call","jsonrpc":"2.0","x":[ ] }"#;
+    send(bridge.post("/mcp", body)).await;
+    let seen = house.last_request().unwrap();
+    assert_eq!(seen.body, body.as_bytes());
+    assert_eq!(
+        seen.header("accept"),
+        Some("application/json, text/event-stream")
+    );
+    assert_eq!(seen.header("mcp-protocol-version"), Some("2025-11-25"));
+    assert_eq!(seen.header("content-type"), Some("application/json"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_come_back_as_they_were_sent_also_those_that_home_assistant_cannot_read() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    for id in [
+        r#""a""#,
+        r#""""#,
+        "0",
+        "-1",
+        "9223372036854775808",
+        "123456789012345678901234567890",
+    ] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list"}}"#);
+        let reply = send(bridge.post("/mcp", body)).await;
+        let start: String = reply
+            .text
+            .chars()
+            .filter(|c| !c.is_whitespace())
+            .take(60)
+            .collect();
+        assert!(start.contains(&format!(r#""id":{id},"#)), "{id}: {start}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notifications_and_responses_are_accepted_and_stay_in_the_bridge() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    for body in [
+        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}),
+        json!({"jsonrpc": "2.0", "id": 1, "result": {}}),
+    ] {
+        let reply = send(bridge.post("/mcp", body)).await;
+        assert_eq!((reply.status, reply.text.as_str()), (202, ""));
+    }
+    assert_eq!(house.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ping_and_handshake_cost_the_upstream_one_greeting_in_all() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    for _ in 0..5 {
+        assert_eq!(bridge.rpc("ping", json!({})).await.result(), json!({}));
+        bridge
+            .rpc("initialize", json!({"protocolVersion": "2025-06-18"}))
+            .await
+            .result();
+    }
+    assert_eq!(house.requests(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prompts_resources_and_unknown_methods_are_passed_on() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let prompts = bridge.rpc("prompts/list", json!({})).await.result();
+    let name = prompts["prompts"][0]["name"].clone();
+    assert!(
+        bridge
+            .rpc("prompts/get", json!({"name": name}))
+            .await
+            .result()["messages"]
+            .is_array()
+    );
+    let resources = bridge.rpc("resources/list", json!({})).await.result();
+    let uri = resources["resources"][0]["uri"].clone();
+    assert!(
+        bridge
+            .rpc("resources/read", json!({"uri": uri}))
+            .await
+            .result()["contents"]
+            .is_array()
+    );
+    let reply = bridge.rpc("completion/complete", json!({})).await;
+    assert_eq!(
+        (reply.status, reply.json()["error"]["code"].as_i64()),
+        (200, Some(-32601))
+    );
+    assert_eq!(reply.json()["error"]["data"], "completion/complete");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_get_hears_that_there_is_no_stream_even_without_a_token() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    for method in [Method::GET, Method::PUT, Method::PATCH] {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client
+            .request(method, bridge.url("/mcp"))
+            .header("accept", "text/event-stream");
+        let reply = send(request).await;
+        assert_eq!(
+            (reply.status, reply.header("allow")),
+            (405, Some("POST, DELETE"))
+        );
+        assert_eq!(reply.code(), "method_not_allowed");
+        assert_eq!(reply.header("www-authenticate"), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_session_is_accepted() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let reply = send(
+        bridge
+            .request(Method::DELETE, "/mcp")
+            .header("mcp-session-id", "any"),
+    )
+    .await;
+    assert_eq!((reply.status, reply.text.as_str()), (200, ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_accept_header_may_be_careless_but_not_contrary() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    for accept in [
+        "*/*",
+        "application/json",
+        "text/html, */*",
+        "APPLICATION/JSON",
+    ] {
+        let reply = send(bridge.post("/mcp", &ping).header("accept", accept)).await;
+        assert_eq!(
+            reply.header("content-type"),
+            Some("application/json"),
+            "{accept}"
+        );
+    }
+    let reply = send(
+        bridge
+            .post("/mcp", &ping)
+            .header("accept", "text/event-stream"),
+    )
+    .await;
+    assert_eq!(reply.header("content-type"), Some("text/event-stream"));
+    assert_eq!(
+        reply.text,
+        "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n"
+    );
+    let reply = send(bridge.post("/mcp", &ping).header("accept", "text/html")).await;
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (406, "not_acceptable")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_nobody_knows_is_refused() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let reply = send(
+        bridge
+            .post("/mcp", &list)
+            .header("mcp-protocol-version", "2031-01-01"),
+    )
+    .await;
+    assert_eq!(reply.status, 400);
+    assert_eq!(reply.json()["error"]["code"], -32022);
+    assert_eq!(reply.json()["error"]["data"]["requested"], "2031-01-01");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_are_answered_in_the_revisions_that_have_them() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let on = |name: &str, id: i32| {
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call",
+            "params": {"name": "intent__HassTurnOn", "arguments": {"name": name}}})
+    };
+    let batch = json!([on("Kitchen Light", 1), {"jsonrpc": "2.0", "method": "notifications/x"}, 5, on("Desk Lamp", 2),
+        {"jsonrpc": "2.0", "id": 3, "method": "initialize"}]);
+    for version in [None, Some("2025-03-26")] {
+        let mut request = bridge.post("/mcp", &batch);
+        if let Some(version) = version {
+            request = request.header("mcp-protocol-version", version);
+        }
+        let reply = send(request).await;
+        let answers = reply.json();
+        let ids: Vec<_> = answers
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|a| a["id"].clone())
+            .collect();
+        assert_eq!(ids, [json!(1), json!(null), json!(2), json!(3)]);
+        assert_eq!(answers[1]["error"]["code"], -32600);
+        assert_eq!(answers[3]["error"]["code"], -32600);
+    }
+    assert_eq!(house.executed().len(), 4);
+    let reply = send(
+        bridge
+            .post("/mcp", &batch)
+            .header("mcp-protocol-version", "2025-06-18"),
+    )
+    .await;
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (400, "invalid_message")
+    );
+    let quiet = json!([{"jsonrpc": "2.0", "method": "notifications/x"}]);
+    assert_eq!(send(bridge.post("/mcp", &quiet)).await.status, 202);
+    let long: Vec<_> = (0..101).map(|_| quiet[0].clone()).collect();
+    assert_eq!(
+        send(bridge.post("/mcp", Value::from(long))).await.status,
+        400
+    );
+    assert_eq!(house.executed().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_modern_client_discovers_lists_and_calls() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let found = send(modern_post(&bridge, "server/discover", json!({})))
+        .await
+        .result();
+    assert_eq!(found["supportedVersions"], json!(["2026-07-28"]));
+    assert_eq!(found["resultType"], "complete");
+    assert_eq!(
+        found["_meta"]["io.modelcontextprotocol/serverInfo"]["name"],
+        "home-assistant"
+    );
+    let list = send(modern_post(&bridge, "tools/list", json!({})))
+        .await
+        .result();
+    assert_eq!(
+        (&list["ttlMs"], &list["cacheScope"]),
+        (&json!(0), &json!("private"))
+    );
+    let params = json!({"name": "intent__HassTurnOn", "arguments": {"name": "Kitchen Light"}});
+    let request =
+        modern_post(&bridge, "tools/call", params).header("mcp-name", "intent__HassTurnOn");
+    let called = send(request).await.result();
+    assert_eq!(
+        (&called["resultType"], &called["isError"]),
+        (&json!("complete"), &json!(false))
+    );
+    let seen = house.last_request().unwrap();
+    assert!(!String::from_utf8_lossy(&seen.body).contains("io.modelcontextprotocol"));
+    assert_eq!(seen.header("mcp-protocol-version"), Some("2025-11-25"));
+    assert_eq!(seen.header("mcp-method"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_modern_request_that_contradicts_itself_is_refused() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let params = || json!({"name": "llm__GetDateTime", "arguments": {}});
+    let cases = [
+        (
+            modern_post(&bridge, "tools/call", params()).header("mcp-name", "other"),
+            400,
+            -32020,
+        ),
+        (modern_post(&bridge, "tools/call", params()), 400, -32020),
+        (
+            bridge.post("/mcp", modern("tools/list", json!({}))),
+            400,
+            -32020,
+        ),
+        (modern_post(&bridge, "ping", json!({})), 404, -32601),
+        (modern_post(&bridge, "initialize", json!({})), 404, -32601),
+        (modern_post(&bridge, "no/such", json!({})), 404, -32601),
+    ];
+    for (request, status, code) in cases {
+        let reply = send(request).await;
+        assert_eq!(
+            (reply.status, reply.json()["error"]["code"].as_i64()),
+            (status, Some(code)),
+            "{reply:?}"
+        );
+    }
+    let bare = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let reply = send(
+        bridge
+            .post("/mcp", bare)
+            .header("mcp-protocol-version", "2026-07-28"),
+    )
+    .await;
+    assert_eq!(
+        (reply.status, reply.json()["error"]["code"].as_i64()),
+        (400, Some(-32602))
+    );
+    assert!(house.executed().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_2_without_tls_is_spoken_too() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .http2_prior_knowledge()
+        .build()
+        .unwrap();
+    let request = client.post(bridge.url("/mcp")).bearer_auth(&bridge.token);
+    let request = request.header("content-type", "application/json");
+    let reply = send(request.body(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#)).await;
+    assert_eq!(reply.result(), json!({}));
+}

@@ -1,0 +1,326 @@
+//! A real Home Assistant behind the bridge. The test command starts it and says where it is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::sdk_clients::CLIENTS;
+use crate::support::bridge::{Bridge, PATIENCE, program, send};
+use crate::support::program::sdk_client;
+use crate::support::supervisor;
+
+/// The running Home Assistant.
+struct HomeAssistant {
+    url: String,
+    token: String,
+    guest: String,
+    http: reqwest::Client,
+}
+
+impl HomeAssistant {
+    fn running() -> Self {
+        let folder = std::env::var_os("MCP_BRIDGE_TEST_HOME_ASSISTANT")
+            .map(PathBuf::from)
+            .expect("no Home Assistant is running; tests/run starts one");
+        let read = |name: &str| {
+            std::fs::read_to_string(folder.join(name))
+                .unwrap()
+                .trim()
+                .to_owned()
+        };
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self {
+            url: read("url"),
+            token: read("token"),
+            guest: read("token-guest"),
+            http,
+        }
+    }
+
+    async fn bridge(&self) -> Bridge {
+        Bridge::start(&["--upstream", &self.url, "--upstream-token", &self.token]).await
+    }
+
+    /// The state of an entity, by Home Assistant's own REST API.
+    async fn state(&self, entity: &str) -> String {
+        let request = self.http.get(format!("{}/api/states/{entity}", self.url));
+        let state = send(request.bearer_auth(&self.token)).await.json();
+        state["state"].as_str().unwrap().to_owned()
+    }
+
+    async fn until_state(&self, entity: &str, state: &str) {
+        let wait = async {
+            while self.state(entity).await != state {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .expect("the state never came");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_light_is_turned_on_and_off_through_the_bridge() {
+    let ha = HomeAssistant::running();
+    let bridge = ha.bridge().await;
+    for (tool, state) in [
+        ("intent__HassTurnOn", "on"),
+        ("intent__HassTurnOff", "off"),
+        ("intent__HassTurnOn", "on"),
+    ] {
+        let call = bridge.call(tool, json!({"name": "Reading Lamp"})).await;
+        assert_eq!(call.result()["isError"], false, "{call:?}");
+        ha.until_state("light.reading_lamp", state).await;
+    }
+    let plain = send(bridge.post(
+        "/mcp/tools/call",
+        json!({"name": "intent__HassTurnOff", "arguments": {"name": "Reading Lamp"}}),
+    ))
+    .await;
+    assert_eq!(plain.json()["isError"], false);
+    ha.until_state("light.reading_lamp", "off").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn direct_and_bridged_answers_are_the_same_bytes() {
+    let ha = HomeAssistant::running();
+    let bridge = ha.bridge().await;
+    for (method, params) in [
+        ("tools/list", json!({})),
+        ("prompts/list", json!({})),
+        ("resources/list", json!({})),
+        ("resources/templates/list", json!({})),
+        (
+            "tools/call",
+            json!({"name": "script__echo_word", "arguments": {"word": "héllo ✓"}}),
+        ),
+        (
+            "tools/call",
+            json!({"name": "no_such_tool", "arguments": {}}),
+        ),
+        ("prompts/get", json!({"name": "no such prompt"})),
+        ("no/such/method", json!({})),
+    ] {
+        let message = json!({"jsonrpc": "2.0", "id": "same", "method": method, "params": params});
+        let direct = ha
+            .http
+            .post(format!("{}/api/mcp", ha.url))
+            .bearer_auth(&ha.token);
+        let direct = direct
+            .header("content-type", "application/json")
+            .header("accept", "application/json");
+        let direct = send(direct.body(message.to_string())).await;
+        let bridged = send(bridge.post("/mcp", &message)).await;
+        assert_eq!(
+            (bridged.status, bridged.text),
+            (direct.status, direct.text),
+            "{method}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sdk_works_on_home_assistant_in_its_own_era() {
+    let ha = HomeAssistant::running();
+    let bridge = ha.bridge().await;
+    for (sdk, revision) in CLIENTS {
+        let args = [
+            "--call",
+            "script__echo_word",
+            "--arguments",
+            r#"{"word":"hello"}"#,
+        ];
+        let seen = sdk_client(sdk, &bridge.url("/mcp"), &bridge.token, &args).await;
+        assert_eq!(seen["revision"], revision, "{sdk}: {seen}");
+        let text = seen["call"]["content"][0]["text"]
+            .as_str()
+            .unwrap_or_default();
+        assert!(text.contains("hello"), "{sdk}: {seen}");
+        assert!(
+            seen["tools"]
+                .as_array()
+                .unwrap()
+                .contains(&json!("intent__HassTurnOn")),
+            "{sdk}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_does_not_cancel_what_it_started() {
+    let ha = HomeAssistant::running();
+    let bridge = ha.bridge().await;
+    let before: u64 = ha.state("counter.slow_done").await.parse().unwrap();
+    let call = bridge.post(
+        "/mcp/tools/call",
+        json!({"name": "script__slow_step", "arguments": {"seconds": 1}}),
+    );
+    let call = tokio::spawn(call.send());
+    bridge
+        .until(|status| status["calls"]["queue"]["running"] == 1)
+        .await;
+    ha.until_state("script.slow_step", "on").await;
+    call.abort();
+    ha.until_state("counter.slow_done", &(before + 1).to_string())
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_home_assistant_refuses_is_told_with_its_cure() {
+    let ha = HomeAssistant::running();
+    for (url, token, code) in [
+        (ha.url.clone(), "nonsense", "home_assistant_token_refused"),
+        (ha.url.clone(), ha.guest.as_str(), "home_assistant_forbids"),
+        (
+            format!("{}/api/mcp/nonsense", ha.url),
+            ha.token.as_str(),
+            "mcp_server_not_set_up",
+        ),
+        (
+            format!("{}/api/", ha.url),
+            ha.token.as_str(),
+            "home_assistant_status",
+        ),
+    ] {
+        let bridge = Bridge::start(&["--upstream", &url, "--upstream-token", token]).await;
+        let call = bridge.call("llm__GetDateTime", json!({})).await;
+        assert_eq!(call.code(), code, "{call:?}");
+    }
+    let bridge = ha.bridge().await;
+    let strange = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"llm__GetDateTime","arguments":{"s":"\ud800"}}}"#;
+    let reply = send(bridge.post("/mcp", strange)).await;
+    assert_eq!(reply.code(), "home_assistant_refused_request", "{reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_home_assistant_takes_for_notifications_get_their_answer() {
+    let ha = HomeAssistant::running();
+    let bridge = ha.bridge().await;
+    let call = r#"{"jsonrpc":"2.0","id":123456789012345678901,"method":"tools/call","params":{"name":"llm__GetDateTime","arguments":{}}}"#;
+    let reply = send(bridge.post("/mcp", call)).await;
+    assert!(
+        reply.text.contains(r#""id":123456789012345678901"#),
+        "{reply:?}"
+    );
+    assert_eq!(reply.result()["isError"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parallel_actions_run_once_each() {
+    let ha = HomeAssistant::running();
+    let bridge = std::sync::Arc::new(ha.bridge().await);
+    let before: u64 = ha.state("counter.hits").await.parse().unwrap();
+    let calls: Vec<_> = (0..30)
+        .map(|_| {
+            let bridge = bridge.clone();
+            tokio::spawn(async move { bridge.call("script__count_up", json!({})).await.result() })
+        })
+        .collect();
+    let mut counts = Vec::new();
+    for call in calls {
+        let result = call.await.unwrap();
+        let text: Value =
+            serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
+        counts.push(text["result"]["hits"].as_u64().unwrap());
+    }
+    counts.sort_unstable();
+    assert_eq!(counts, (before + 1..=before + 30).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_prints_its_list_on_home_assistant() {
+    let ha = HomeAssistant::running();
+    let data = tempfile::tempdir().unwrap();
+    let check = |token: &str| {
+        let args = [
+            "check",
+            "--upstream",
+            &ha.url,
+            "--upstream-token",
+            token,
+            "--data",
+        ];
+        program(args).arg(data.path()).output().unwrap()
+    };
+    let good = check(&ha.token);
+    let said = String::from_utf8(good.stdout).unwrap();
+    assert!(
+        good.status.success() && said.contains("home-assistant") && said.contains("24 tools"),
+        "{said}"
+    );
+    let bad = check("nonsense");
+    let said = String::from_utf8(bad.stdout).unwrap();
+    assert!(
+        said.contains("FAIL  handshake") && said.contains("fix: Create a new long-lived token"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn home_assistant_is_reached_through_the_supervisors_proxy() {
+    let ha = HomeAssistant::running();
+    let core = (format!("{}/api/mcp", ha.url), ha.token.clone());
+    let supervisor = supervisor::start(Some(core)).await;
+    let environment = [
+        ("SUPERVISOR_TOKEN", supervisor::TOKEN),
+        ("MCP_BRIDGE__SUPERVISOR", &supervisor),
+    ];
+    let bridge = Bridge::start_with(&[], &environment).await;
+    assert!(
+        bridge.rpc("tools/list", json!({})).await.result()["tools"]
+            .as_array()
+            .unwrap()
+            .len()
+            > 10
+    );
+    let seen = sdk_client(
+        "typescript v2-auto",
+        &bridge.url("/mcp"),
+        &bridge.token,
+        &["--call", "llm__GetDateTime"],
+    )
+    .await;
+    assert_eq!(seen["call"]["isError"], false, "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_home_assistant_is_survived() {
+    let ha = HomeAssistant::running();
+    let bridge = ha.bridge().await;
+    assert_eq!(
+        bridge.call("llm__GetDateTime", json!({})).await.result()["isError"],
+        false
+    );
+    let restart = ha
+        .http
+        .post(format!("{}/api/services/homeassistant/restart", ha.url));
+    assert_eq!(
+        send(restart.bearer_auth(&ha.token).body("{}")).await.status,
+        200
+    );
+    let mut codes = Vec::new();
+    let back = async {
+        loop {
+            let reply = bridge.call("llm__GetDateTime", json!({})).await;
+            assert_eq!(reply.status, 200);
+            if reply.result()["isError"] == false {
+                if !codes.is_empty() {
+                    return;
+                }
+            } else {
+                codes.push(reply.code());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(2 * PATIENCE, back)
+        .await
+        .expect("it did not come back");
+    codes.dedup();
+    assert!(
+        codes.contains(&"home_assistant_unreachable".to_owned()),
+        "{codes:?}"
+    );
+}

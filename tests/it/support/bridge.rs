@@ -1,0 +1,279 @@
+//! A bridge: the real binary in a process of its own, on ports that the system chooses.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use mcp_bridge::demo::{self, DemoHouse};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long a test waits for something that must happen. Reached only when it does not.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running bridge. Dropping it kills the process.
+pub(crate) struct Bridge {
+    child: Child,
+    log: Mutex<Receiver<String>>,
+    data: TempDir,
+    http: reqwest::Client,
+    pub(crate) lan: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) token: String,
+}
+
+/// An answer over HTTP.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Reply {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// The `result` of the JSON-RPC answer.
+    pub(crate) fn result(&self) -> Value {
+        let json = self.json();
+        json.get("result")
+            .cloned()
+            .unwrap_or_else(|| panic!("no result: {self:?}"))
+    }
+
+    /// A header as text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The code of the catalogue that the answer carries, in whichever form.
+    pub(crate) fn code(&self) -> String {
+        let json = self.json();
+        [
+            "/code",
+            "/error/data/code",
+            "/result/_meta/mcp-bridge~1error/code",
+        ]
+        .iter()
+        .find_map(|place| json.pointer(place)?.as_str())
+        .unwrap_or_else(|| panic!("no code: {self:?}"))
+        .to_owned()
+    }
+}
+
+/// A house for tests, at any port.
+pub(crate) async fn house() -> DemoHouse {
+    DemoHouse::start(demo::Settings::default()).await.unwrap()
+}
+
+/// A command of the real program, free of what the tests' own environment says.
+pub(crate) fn program<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-bridge"));
+    command.env_clear().args(args);
+    command
+}
+
+impl Bridge {
+    /// A bridge in front of `house`.
+    pub(crate) async fn before(house: &DemoHouse) -> Self {
+        Self::start(&["--upstream", &house.url()]).await
+    }
+
+    /// A bridge with these arguments.
+    pub(crate) async fn start(args: &[&str]) -> Self {
+        Self::start_with(args, &[]).await
+    }
+
+    /// A bridge with these arguments and variables of the environment.
+    pub(crate) async fn start_with(args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        Self::start_in(data, args, environment).await
+    }
+
+    /// A bridge with this data folder.
+    #[expect(clippy::unused_async, reason = "like the other ways to start one")]
+    pub(crate) async fn start_in(
+        data: TempDir,
+        args: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let own = [
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+        ];
+        let mut command = program(own);
+        command
+            .args(["--log-format", "json", "--data"])
+            .arg(data.path())
+            .args(args);
+        command
+            .envs(environment.iter().copied())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, log) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let (lan, admin) = tokio::task::block_in_place(|| addresses(&log));
+        let token = std::fs::read_to_string(data.path().join("first-token")).unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self {
+            child,
+            log: Mutex::new(log),
+            data,
+            http,
+            lan,
+            admin,
+            token: token.trim().to_owned(),
+        }
+    }
+
+    /// The address of a path on the listener for clients.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.lan)
+    }
+
+    /// The data folder.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// A request to the listener for clients, with the token.
+    pub(crate) fn request(&self, method: http::Method, path: &str) -> reqwest::RequestBuilder {
+        self.http
+            .request(method, self.url(path))
+            .bearer_auth(&self.token)
+    }
+
+    /// A POST of JSON with the token.
+    pub(crate) fn post(&self, path: &str, body: impl std::fmt::Display) -> reqwest::RequestBuilder {
+        let request = self
+            .request(http::Method::POST, path)
+            .body(body.to_string());
+        request.header("content-type", "application/json")
+    }
+
+    /// One JSON-RPC request to `/mcp`.
+    pub(crate) async fn rpc(&self, method: &str, params: Value) -> Reply {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        send(self.post("/mcp", message)).await
+    }
+
+    /// One tool call over `/mcp`.
+    pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Reply {
+        self.rpc("tools/call", json!({"name": tool, "arguments": arguments}))
+            .await
+    }
+
+    /// The status.
+    pub(crate) async fn status(&self) -> Value {
+        send(self.request(http::Method::GET, "/mcp/status"))
+            .await
+            .json()
+    }
+
+    /// Waits until the status satisfies `condition`.
+    pub(crate) async fn until(&self, condition: impl Fn(&Value) -> bool) -> Value {
+        let wait = async {
+            loop {
+                let status = self.status().await;
+                if condition(&status) {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .expect("it never happened")
+    }
+
+    /// Sends a signal to the process.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        tokio::task::block_in_place(|| self.child.wait().unwrap())
+    }
+
+    /// Everything that was logged so far.
+    pub(crate) fn logged(&self) -> Vec<String> {
+        self.log.lock().unwrap().try_iter().collect()
+    }
+
+    /// Runs another command of the program on the same data folder; gives its standard output.
+    pub(crate) fn command(&self, args: &[&str]) -> String {
+        let mut command = program(args);
+        let output = command.arg("--data").arg(self.data()).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.logged().join("\n");
+            let _ = writeln!(std::io::stderr(), "log of the bridge:\n{log}");
+        }
+    }
+}
+
+/// Sends a request and reads the whole answer.
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> Reply {
+    let response = tokio::time::timeout(PATIENCE, request.send())
+        .await
+        .unwrap()
+        .unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Reply {
+        status,
+        headers,
+        text: response.text().await.unwrap(),
+    }
+}
+
+/// The addresses that the bridge says it listens on.
+fn addresses(log: &Receiver<String>) -> (SocketAddr, SocketAddr) {
+    let mut seen = Vec::new();
+    while let Ok(line) = log.recv_timeout(PATIENCE) {
+        let json: Value = serde_json::from_str(&line).unwrap_or_default();
+        let address = |key: &str| json.get(key)?.as_str()?.parse().ok();
+        if let (Some(lan), Some(admin)) = (address("lan"), address("admin")) {
+            return (lan, admin);
+        }
+        seen.push(line);
+    }
+    panic!("the bridge did not start:\n{}", seen.join("\n"));
+}
+
+/// The repository's root.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
