@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 
 use crate::error::{Code, Failure};
 pub use origin::{check_host, check_origin};
-pub use registry::{Client, Registry, RegistryError, Stamp};
+pub use registry::{Client, Registry, RegistryError, Stamp, Terms};
 pub use token::{Token, TokenHash};
 
 /// How the bridge is guarded.
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn changes_of_the_register_are_seen_at_the_next_refresh() {
         let (_folder, access) = open();
-        let token = access.registry.create("n8n").unwrap();
+        let token = access.registry.create("n8n", Terms::default()).unwrap();
         assert_eq!(
             code(&access, None, Some(token.reveal())),
             Code::TokenUnknown

@@ -134,8 +134,8 @@ impl App {
         {
             let left = self.dispatcher.figures().queue;
             tracing::warn!(
-                left.running,
-                left.waiting,
+                left.queue.running,
+                left.queue.waiting,
                 "calls were not over after the time to drain"
             );
         }

@@ -1,50 +1,109 @@
 //! The way of a call from the door to the upstream and back.
 
+mod cancellation;
+pub mod classify;
+pub mod deduplication;
+mod flights;
 mod local;
 mod pipeline;
 pub mod queue;
+mod retry;
 mod scheduler;
+mod wishes;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::protocol::message::Request;
+use crate::protocol::priority::Priority;
 use crate::protocol::revision::Revision;
+use crate::resilience::budget;
+pub use classify::Settings as ToolSettings;
+pub use deduplication::Settings as DeduplicationSettings;
 pub use pipeline::Dispatcher;
+pub use scheduler::{Figures as QueueFigures, Settings as SchedulerSettings};
+pub use wishes::{WishHeaders, Wishes};
 
 /// Bounds of the dispatcher.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// How long a call may take, from its arrival to its answer.
     pub call_timeout: Duration,
-    /// Bounds of the queue.
-    pub queue: queue::Settings,
+    /// The queue, and the breaker behind it.
+    pub scheduler: SchedulerSettings,
+    /// What counts as the same call.
+    pub deduplication: DeduplicationSettings,
+    /// What the user says about tools.
+    pub tools: ToolSettings,
+}
+
+/// Who calls, as far as the way of a call depends on it.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How urgent its calls are at most.
+    pub priority: Priority,
+    /// How long its calls may take at most; nothing for the default.
+    pub timeout: Option<Duration>,
 }
 
 /// One request on its way through the bridge.
 #[derive(Debug)]
 pub struct Call {
     /// Who sent it.
-    pub client: Arc<str>,
+    pub client: Caller,
     /// What was sent.
     pub request: Request,
     /// In which revision the client speaks.
     pub revision: Revision,
     /// When it arrived.
     pub received: Instant,
+    /// What it wishes for itself.
+    pub wishes: Wishes,
+    /// Where to tell how far away its turn is, if somebody wants to know.
+    pub progress: Option<Progress>,
+}
+
+/// Tells a waiting caller how many calls go before its own.
+#[derive(Debug, Clone)]
+pub struct Progress(watch::Sender<Option<usize>>);
+
+impl Progress {
+    /// A teller and the place to listen.
+    pub fn new() -> (Self, watch::Receiver<Option<usize>>) {
+        let (sender, receiver) = watch::channel(None);
+        (Self(sender), receiver)
+    }
+
+    fn waiting(&self, position: usize) {
+        self.0.send_replace(Some(position));
+    }
 }
 
 /// Figures of the dispatcher, for the status.
-#[derive(Debug, Clone, Copy, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct Figures {
+    /// Calls that have not been answered yet.
+    pub in_progress: usize,
     /// Calls that were answered with a result, ever.
     pub answered: u64,
     /// Calls that were answered with an error of the upstream, ever.
     pub refused_by_upstream: u64,
     /// Calls that failed on the way, ever.
     pub failed: u64,
-    /// The queue.
-    pub queue: queue::Figures,
+    /// Calls that got the answer of an identical one in flight, ever.
+    pub joined: u64,
+    /// Calls that got the answer of an identical one that was over, ever.
+    pub replayed: u64,
+    /// Answers kept for repetitions now.
+    pub kept_answers: usize,
+    /// Queue, limit and breaker.
+    pub queue: QueueFigures,
+    /// The budget for retries.
+    pub retries: budget::Figures,
 }

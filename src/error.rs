@@ -99,6 +99,16 @@ catalogue! {
         "This protocol version is not supported; use one of the supported ones.",
         cause: "The client asked for a revision of MCP that the bridge does not know.",
         fix: "Update the bridge, or let the client speak one of the versions listed in the answer.";
+    KeyReused = "idempotency_key_reused", Request, 422, -32600,
+        "The idempotency key was used for another call",
+        "The idempotency key was used for another call before; use a new one.",
+        cause: "The same `Idempotency-Key` came with another method or other params within ten minutes.",
+        fix: "Make a new key for each new call, and use it again only to repeat that call.";
+    Cancelled = "cancelled", Request, 409, -32600,
+        "The client cancelled the call",
+        "The call was cancelled.",
+        cause: "The client sent `notifications/cancelled`.",
+        fix: "Nothing; it was meant.";
     BodyTooLarge = "body_too_large", Request, 413, -32600,
         "The body is too large",
         "The request is too large; send less.",
@@ -179,6 +189,16 @@ catalogue! {
         "The call waited too long for its turn and was given up; try again in a moment. Nothing was done.",
         cause: "Home Assistant was busy with earlier calls for longer than `queue.call_timeout`.",
         fix: "Look at the status what takes so long; raise `queue.call_timeout` only below the client's own limit (mostly 60 s).";
+    Hopeless = "no_time_to_wait", Busy, 503, -32004,
+        "The call would wait beyond its deadline",
+        "The bridge is busy and the call would have waited too long; try again in a moment. Nothing was done.",
+        cause: "So many calls wait before it that its time would be over before its turn.",
+        fix: "Look at the status what takes so long and which client sends so many.";
+    Shed = "shed", Busy, 503, -32006,
+        "The call gave way to a more urgent one",
+        "The bridge is busy and more urgent calls went first; try again in a moment. Nothing was done.",
+        cause: "The queue was full, and a call of a higher priority came.",
+        fix: "Look at the status which client sends so many, raise `queue.max_waiting`, or give this client a higher priority.";
     ShuttingDown = "shutting_down", Busy, 503, -32005,
         "The bridge is stopping",
         "The bridge is being stopped or restarted; try again in a few seconds. Nothing was done.",
@@ -189,6 +209,11 @@ catalogue! {
         "Home Assistant cannot be reached, it may be restarting; try again in a minute. Nothing was done.",
         cause: "No connection to Home Assistant: it is down or starting, or address or port are wrong.",
         fix: "Check that Home Assistant runs; `mcp-bridge check` tests the address.";
+    Away = "home_assistant_away", Upstream, 503, -32010,
+        "Home Assistant has not been well for a while",
+        "Home Assistant has not answered for a while, it may be restarting; try again in a minute. Nothing was done.",
+        cause: "Calls failed again and again, so the bridge lets only single ones through to see whether Home Assistant is back. This one waited for that until its deadline.",
+        fix: "Check that Home Assistant runs; the status shows the last trouble.";
     Starting = "home_assistant_starting", Upstream, 503, -32011,
         "Home Assistant is starting",
         "Home Assistant is starting; try again in a minute. Nothing was done.",

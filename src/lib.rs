@@ -46,6 +46,7 @@ pub mod error;
 pub mod homeassistant;
 pub mod http;
 pub mod protocol;
+pub mod resilience;
 pub mod server;
 pub mod telemetry;
 pub mod upstream;

@@ -5,10 +5,12 @@
 //! task. Messages are never decoded further than the bridge must look into them, so whatever it
 //! does not know passes through unharmed.
 
+pub mod canonical;
 pub mod capabilities;
 pub mod era;
 pub mod json;
 pub mod message;
+pub mod priority;
 pub mod revision;
 pub mod sse;
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::token::{Token, TokenHash};
+use crate::protocol::priority::Priority;
 
 /// The form of the file that this program writes.
 const SCHEMA: u32 = 1;
@@ -27,9 +28,24 @@ pub struct Client {
     pub token_sha256: TokenHash,
     /// When it was made.
     pub created: Timestamp,
+    /// How urgent its calls are at most.
+    #[serde(default)]
+    pub priority: Priority,
+    /// How long its calls may take at most, in seconds; nothing for the bridge's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<u64>,
     /// When its token was revoked, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
+}
+
+/// What a new client may do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms {
+    /// How urgent its calls are at most.
+    pub priority: Priority,
+    /// How long its calls may take at most, in seconds; nothing for the bridge's default.
+    pub timeout_s: Option<u64>,
 }
 
 /// What the file holds.
@@ -142,7 +158,7 @@ impl Registry {
     ///
     /// # Errors
     /// A name that is taken or unfit, or a file that cannot be written.
-    pub fn create(&self, name: &str) -> Result<Token, RegistryError> {
+    pub fn create(&self, name: &str, terms: Terms) -> Result<Token, RegistryError> {
         let fits = (1..=MAX_NAME).contains(&name.chars().count())
             && name.trim() == name
             && !name.chars().any(char::is_control);
@@ -164,6 +180,8 @@ impl Registry {
                 name: name.to_owned(),
                 token_sha256: token.hash(),
                 created: Timestamp::now(),
+                priority: terms.priority,
+                timeout_s: terms.timeout_s,
                 revoked: None,
             });
             Ok(())
@@ -205,7 +223,7 @@ impl Registry {
         if !self.load()?.is_empty() {
             return Ok(false);
         }
-        let token = match self.create(FIRST) {
+        let token = match self.create(FIRST, Terms::default()) {
             Err(RegistryError::NameTaken(_)) => return Ok(false),
             made => made?,
         };
@@ -311,7 +329,7 @@ mod tests {
     #[test]
     fn a_created_client_is_found_again_by_its_hash_and_its_token_is_in_no_file() {
         let (_folder, registry) = registry();
-        let token = registry.create("LM Studio").unwrap();
+        let token = registry.create("LM Studio", Terms::default()).unwrap();
         let clients = registry.load().unwrap();
         assert_eq!(clients[0].name, "LM Studio");
         assert!(clients[0].token_sha256.matches(&token.hash()));
@@ -322,9 +340,9 @@ mod tests {
     #[test]
     fn a_name_can_be_used_again_only_after_it_was_revoked() {
         let (_folder, registry) = registry();
-        registry.create("n8n").unwrap();
+        registry.create("n8n", Terms::default()).unwrap();
         assert!(matches!(
-            registry.create("n8n"),
+            registry.create("n8n", Terms::default()),
             Err(RegistryError::NameTaken(_))
         ));
         registry.revoke("n8n").unwrap();
@@ -332,7 +350,7 @@ mod tests {
             registry.revoke("n8n"),
             Err(RegistryError::NoSuchClient(_))
         ));
-        registry.create("n8n").unwrap();
+        registry.create("n8n", Terms::default()).unwrap();
         assert_eq!(registry.load().unwrap().len(), 2);
     }
 
@@ -341,7 +359,10 @@ mod tests {
         let (_folder, registry) = registry();
         for name in ["", " x", "a\nb", &"x".repeat(65)] {
             assert!(
-                matches!(registry.create(name), Err(RegistryError::BadName(_))),
+                matches!(
+                    registry.create(name, Terms::default()),
+                    Err(RegistryError::BadName(_))
+                ),
                 "{name:?}"
             );
         }
@@ -382,7 +403,7 @@ mod tests {
     #[test]
     fn a_damaged_file_is_reported_and_left_alone() {
         let (_folder, registry) = registry();
-        registry.create("a").unwrap();
+        registry.create("a", Terms::default()).unwrap();
         for text in [
             "",
             "{",
@@ -394,7 +415,7 @@ mod tests {
                 matches!(registry.load(), Err(RegistryError::Damaged { .. })),
                 "{text}"
             );
-            assert!(registry.create("b").is_err());
+            assert!(registry.create("b", Terms::default()).is_err());
             assert_eq!(fs::read_to_string(registry.file()).unwrap(), text);
         }
     }
@@ -405,7 +426,11 @@ mod tests {
         std::thread::scope(|scope| {
             for n in 0..16 {
                 let registry = registry.clone();
-                scope.spawn(move || registry.create(&format!("client {n}")).unwrap());
+                scope.spawn(move || {
+                    registry
+                        .create(&format!("client {n}"), Terms::default())
+                        .unwrap()
+                });
             }
         });
         assert_eq!(registry.load().unwrap().len(), 16);
@@ -415,7 +440,7 @@ mod tests {
     fn the_stamp_changes_with_every_change() {
         let (_folder, registry) = registry();
         assert_eq!(registry.stamp(), None);
-        registry.create("a").unwrap();
+        registry.create("a", Terms::default()).unwrap();
         let first = registry.stamp();
         registry.revoke("a").unwrap();
         assert_ne!(registry.stamp(), first);

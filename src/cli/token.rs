@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::access::Registry;
+use crate::access::{Registry, Terms};
 use crate::config::{Flags, Profile};
+use crate::protocol::priority::Priority;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -15,6 +16,12 @@ pub(super) enum Command {
     Create {
         /// What the client is called, such as "LM Studio"
         name: String,
+        /// How urgent its calls are at most
+        #[arg(long, value_name = "PRIORITY", default_value = "normal")]
+        priority: Priority,
+        /// How long its calls may take at most [default: as configured]
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+        timeout: Option<u64>,
         #[command(flatten)]
         place: Place,
     },
@@ -67,8 +74,17 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             super::say("Token of the client \"default\"; keep it secret:");
             super::say(token.reveal());
         }
-        Command::Create { name, place } => {
-            let token = place.registry()?.create(name)?;
+        Command::Create {
+            name,
+            priority,
+            timeout,
+            place,
+        } => {
+            let terms = Terms {
+                priority: *priority,
+                timeout_s: *timeout,
+            };
+            let token = place.registry()?.create(name, terms)?;
             super::say(format_args!(
                 "Token of the client {name:?}; it is not shown again:"
             ));

@@ -102,10 +102,26 @@ pub struct Config {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
-    /// Calls that may wait at the same time.
+    /// Calls that may wait at the same time. When they do, less urgent ones give way.
     pub max_waiting: usize,
-    /// Calls that may run at the upstream at the same time, 1 to 64.
+    /// Calls of one client that may wait at the same time.
+    pub max_waiting_per_client: usize,
+    /// Calls that may run at the upstream at the same time, 1 to 64. The bridge finds out by itself
+    /// how many do good, and goes no higher than this.
     pub max_parallel_calls: usize,
+    /// After this long a waiting call becomes more urgent by one step.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub aging_interval: Duration,
+    /// For this long, the same action by the same client is taken for the same call. `0s` turns it
+    /// off.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub duplicate_window: Duration,
+    /// Tools that only look, besides those that say so themselves; `*` stands for anything.
+    pub reads: Vec<String>,
+    /// Tools of which a second call means a second step, such as `*Louder`.
+    pub steps: Vec<String>,
     /// How long a call may take, waiting included. Most clients give up after 60 seconds.
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
@@ -186,7 +202,12 @@ impl Config {
             log_format: Format::Human,
             queue: Queue {
                 max_waiting: 50,
+                max_waiting_per_client: 20,
                 max_parallel_calls: 4,
+                aging_interval: Duration::from_secs(5),
+                duplicate_window: Duration::from_secs(2),
+                reads: Vec::new(),
+                steps: Vec::new(),
                 call_timeout: Duration::from_secs(50),
             },
             limits: Limits {

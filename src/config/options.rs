@@ -26,6 +26,7 @@ struct Options {
 #[serde(deny_unknown_fields, default)]
 struct QueueOptions {
     max_waiting: Option<usize>,
+    max_waiting_per_client: Option<usize>,
 }
 
 /// Reads the options as a layer of the configuration; empty if there is no such file.
@@ -45,6 +46,10 @@ pub(super) fn read(path: &Path) -> Result<Map<String, Value>, ConfigError> {
     let queue = without_null([
         ("max_parallel_calls", json!(options.max_parallel_calls)),
         ("max_waiting", json!(options.queue.max_waiting)),
+        (
+            "max_waiting_per_client",
+            json!(options.queue.max_waiting_per_client),
+        ),
         ("call_timeout", json!(timeout)),
     ]);
     let mut layer = without_null([

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::file::{Config, Secret};
+use super::file::{Config, Queue, Secret};
 use super::sources::Environment;
 use super::{ConfigError, Fault, Settings};
 use crate::homeassistant::{Address, Supervisor, Wish};
+use crate::resilience::breaker;
 use crate::{access, dispatch, http, server, telemetry, upstream};
 
 /// Collects what is wrong, each with its key and the place where it was said.
@@ -141,18 +142,41 @@ pub(super) fn settings(
             allowed_hosts: access.allowed_hosts,
             allowed_origins: access.allowed_origins,
         },
-        dispatch: dispatch::Settings {
-            call_timeout: queue.call_timeout,
-            queue: dispatch::queue::Settings {
-                max_waiting: queue.max_waiting,
-                max_parallel_calls: queue.max_parallel_calls,
-            },
-        },
+        dispatch: dispatch_settings(queue, limits.response_timeout),
         telemetry: telemetry::Settings {
             level: config.log_level,
             format: config.log_format,
         },
     })
+}
+
+fn dispatch_settings(queue: Queue, longest_call: Duration) -> dispatch::Settings {
+    dispatch::Settings {
+        call_timeout: queue.call_timeout,
+        scheduler: dispatch::SchedulerSettings {
+            queue: dispatch::queue::Settings {
+                max_waiting: queue.max_waiting,
+                max_waiting_per_client: queue.max_waiting_per_client,
+                limit: queue.max_parallel_calls,
+                aging_interval: queue.aging_interval,
+            },
+            breaker: breaker::Settings {
+                probe_lease: longest_call + Duration::from_secs(10),
+                ..breaker::Settings::default()
+            },
+        },
+        deduplication: dispatch::DeduplicationSettings {
+            write_window: queue.duplicate_window,
+            key_window: Duration::from_mins(10),
+            max_kept: 1000,
+            max_kept_bytes: 4 << 20,
+            max_running: 1000,
+        },
+        tools: dispatch::ToolSettings {
+            reads: queue.reads,
+            steps: queue.steps,
+        },
+    }
 }
 
 fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
@@ -183,7 +207,13 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
     faults.expect_at_least("limits.json_depth", limits.json_depth, 4);
     faults.expect_at_least("limits.batch", limits.batch, 1);
     faults.expect_at_least("limits.connections", limits.connections, 1);
+    faults.expect_at_least(
+        "queue.max_waiting_per_client",
+        queue.max_waiting_per_client,
+        1,
+    );
     faults.expect_time("queue.call_timeout", queue.call_timeout);
+    faults.expect_time("queue.aging_interval", queue.aging_interval);
     faults.expect_time("limits.head_timeout", limits.head_timeout);
     faults.expect_time("limits.body_timeout", limits.body_timeout);
     faults.expect_time("limits.connect_timeout", limits.connect_timeout);

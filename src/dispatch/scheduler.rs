@@ -1,52 +1,231 @@
-//! The queue at work: gives the real time to the state machine and wakes the calls that may start.
+//! The queue at work: gives the real time to the state machines and wakes the calls that may start.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::queue::{Figures, Queue, Refusal, Settings, Ticket};
+use super::queue::{self, Arrival, Queue, Refusal, Ticket};
 use crate::error::{Code, Failure};
+use crate::resilience::breaker::{self, Allowed, Breaker, Pass};
+use crate::resilience::limit::{self, Class, Limit, Running};
 
-/// Lets calls through in the order and number that the queue decides.
+/// Bounds of a scheduler.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The queue.
+    pub queue: queue::Settings,
+    /// The breaker in front of the upstream.
+    pub breaker: breaker::Settings,
+}
+
+/// What a call that ran says about the upstream.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Experience {
+    /// It answered.
+    Answered,
+    /// It was in trouble.
+    Trouble {
+        /// Too much to do, rather than away.
+        overloaded: bool,
+    },
+    /// Nothing.
+    Unknown,
+}
+
+/// Lets calls through in the order and number that queue, limit and breaker decide.
 ///
-/// It has no task of its own: every call that comes, ends or gives up moves the queue on.
+/// It has no task of its own: every call that comes, ends or gives up moves the queue on. Only while
+/// the breaker is open and calls wait does an alarm run, which ends with the pause.
 #[derive(Debug)]
 pub(super) struct Scheduler {
     state: Mutex<State>,
     idle: Notify,
+    own: Weak<Self>,
 }
 
 #[derive(Debug)]
 struct State {
     queue: Queue,
-    waiting: HashMap<Ticket, oneshot::Sender<()>>,
+    limit: Limit,
+    breaker: Breaker,
+    waiting: HashMap<Ticket, Waker>,
+    underway: HashMap<Ticket, Underway>,
+    alarm: Option<Instant>,
+}
+
+/// How a waiting call hears of its turn, and what kind of call it is.
+#[derive(Debug)]
+struct Waker {
+    sender: oneshot::Sender<Signal>,
+    class: Class,
+}
+
+/// What limit and breaker know a running call by.
+#[derive(Debug)]
+struct Underway {
+    running: Running,
+    pass: Option<Pass>,
+}
+
+/// What a waiting call is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signal {
+    Start,
+    Shed,
 }
 
 impl State {
-    /// Starts what may start now and wakes it. A call that its client left has no receiver any
-    /// more; its own departure takes it out of the queue again.
-    fn advance(&mut self) -> Vec<Ticket> {
-        let now = Instant::now().into_std();
-        let started: Vec<Ticket> = std::iter::from_fn(|| self.queue.start(now)).collect();
-        for ticket in &started {
-            if let Some(waker) = self.waiting.remove(ticket) {
-                let _ = waker.send(());
+    /// How many calls may run: as many as the limit says while the upstream is well, and as many as
+    /// the breaker wants to try it with otherwise. Gives when that may change by itself.
+    fn gate(&mut self, now: std::time::Instant) -> Option<std::time::Instant> {
+        let (limit, until) = match self.breaker.allowed(now) {
+            Allowed::Freely => (self.limit.current(now), self.limit.next_change(now)),
+            Allowed::Probes(more) => (self.queue.running() + more, None),
+            Allowed::No { until } => (0, Some(until)),
+        };
+        self.queue.set_limit(limit);
+        until
+    }
+
+    /// A running call is over, or was left.
+    fn learn(&mut self, now: std::time::Instant, ticket: Ticket, experience: Experience) {
+        let Some(underway) = self.underway.remove(&ticket) else {
+            return;
+        };
+        let (limit, breaker) = match experience {
+            Experience::Answered => (limit::Outcome::Success, Some(breaker::Outcome::Success)),
+            Experience::Trouble { overloaded } => {
+                let limit = if overloaded {
+                    limit::Outcome::Overload
+                } else {
+                    limit::Outcome::Ignored
+                };
+                (limit, Some(breaker::Outcome::Failure))
             }
+            Experience::Unknown => (limit::Outcome::Ignored, None),
+        };
+        self.limit.finish(now, underway.running, limit);
+        match (underway.pass, breaker) {
+            (Some(pass), Some(outcome)) => self.breaker.record(now, pass, outcome, rand::random()),
+            (Some(pass), None) => self.breaker.abandon(pass),
+            (None, _) => {}
         }
-        started
+    }
+
+    fn signal(&mut self, ticket: Ticket, signal: Signal) {
+        // Whoever left has no receiver any more; its own departure takes it out of the queue.
+        if let Some(waker) = self.waiting.remove(&ticket) {
+            let _ = waker.sender.send(signal);
+        }
     }
 }
 
-/// The right to use the upstream now. Dropping it lets the next call through.
+/// A place in the queue. Dropping it leaves, wherever the call is.
 #[derive(Debug)]
-pub(super) struct Turn {
+struct Place {
     scheduler: Arc<Scheduler>,
     ticket: Ticket,
+    class: Class,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.scheduler.lock();
+        state.waiting.remove(&self.ticket);
+        state.learn(Instant::now().into_std(), self.ticket, Experience::Unknown);
+        state.queue.finish(self.ticket, None);
+        self.scheduler.advance(&mut state);
+    }
+}
+
+/// A call that waits for its turn.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    place: Place,
+    signal: oneshot::Receiver<Signal>,
+    deadline: Instant,
     since: Instant,
+}
+
+/// The right to use the upstream now.
+#[derive(Debug)]
+pub(super) struct Turn {
+    place: Place,
+    started: Instant,
     waited: Duration,
+}
+
+/// A call that has run in vain and keeps its place among the writes until it is tried again.
+#[derive(Debug)]
+pub(super) struct Rest {
+    place: Place,
+}
+
+impl Waiting {
+    /// How many calls go before this one, about.
+    pub(super) fn position(&self) -> Option<usize> {
+        self.place
+            .scheduler
+            .lock()
+            .queue
+            .position(self.place.ticket)
+    }
+
+    /// Waits for the turn, at most until the deadline of the call.
+    ///
+    /// # Errors
+    /// [`Code::DeadlineWaiting`], [`Code::Away`] or [`Code::Shed`]; the call did not run.
+    pub(super) async fn turn(&mut self) -> Result<(), Failure> {
+        let signal = timeout_at(self.deadline, &mut self.signal).await;
+        let waited = self.since.elapsed();
+        match signal {
+            Ok(Ok(Signal::Start)) => Ok(()),
+            Ok(Ok(Signal::Shed)) => Err(Failure {
+                retry_after: Some(Duration::from_secs(5)),
+                ..Failure::with(
+                    Code::Shed,
+                    format_args!("waited {:.1} s", waited.as_secs_f64()),
+                )
+            }),
+            Ok(Err(_)) | Err(_) => Err(self.expired(waited)),
+        }
+    }
+
+    /// The turn that has come.
+    pub(super) fn begin(self) -> Turn {
+        Turn {
+            place: self.place,
+            started: Instant::now(),
+            waited: self.since.elapsed(),
+        }
+    }
+
+    fn expired(&self, waited: Duration) -> Failure {
+        let now = Instant::now().into_std();
+        let mut state = self.place.scheduler.lock();
+        state.queue.expire(self.place.ticket);
+        let waited = waited.as_secs_f64();
+        let breaker = state.breaker.figures(now);
+        if breaker.state == breaker::State::Closed {
+            let figures = state.queue.figures(now);
+            let why = format_args!(
+                "waited {waited:.1} s, {} more waiting, {} running",
+                figures.waiting, figures.running
+            );
+            return Failure::with(Code::DeadlineWaiting, why);
+        }
+        let away = Duration::from_millis(breaker.for_ms).as_secs_f64();
+        Failure {
+            retry_after: breaker.half_open_in_ms.map(Duration::from_millis),
+            ..Failure::with(
+                Code::Away,
+                format_args!("waited {waited:.1} s; no good answer for {away:.1} s"),
+            )
+        }
+    }
 }
 
 impl Turn {
@@ -54,16 +233,49 @@ impl Turn {
     pub(super) const fn waited(&self) -> Duration {
         self.waited
     }
+
+    /// The call is over.
+    pub(super) fn end(self, experience: Experience) {
+        let mut state = self.place.scheduler.lock();
+        state.learn(Instant::now().into_std(), self.place.ticket, experience);
+        let answered = matches!(experience, Experience::Answered);
+        let took = answered.then(|| self.started.elapsed());
+        state.queue.finish(self.place.ticket, took);
+    }
+
+    /// The call has to be tried again.
+    pub(super) fn rest(self, experience: Experience) -> Rest {
+        let mut state = self.place.scheduler.lock();
+        state.learn(Instant::now().into_std(), self.place.ticket, experience);
+        state.queue.suspend(self.place.ticket);
+        self.place.scheduler.advance(&mut state);
+        drop(state);
+        Rest { place: self.place }
+    }
 }
 
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let mut state = self.scheduler.lock();
-        state.waiting.remove(&self.ticket);
-        state.queue.finish(self.ticket);
-        state.advance();
-        if state.queue.is_idle() {
-            self.scheduler.idle.notify_waiters();
+impl Rest {
+    /// Waits for a turn again, in the place that the call had.
+    pub(super) fn again(self, deadline: Instant) -> Waiting {
+        let scheduler = self.place.scheduler.clone();
+        let (sender, signal) = oneshot::channel();
+        let mut state = scheduler.lock();
+        let now = Instant::now();
+        state.queue.resume(now.into_std(), self.place.ticket);
+        state.waiting.insert(
+            self.place.ticket,
+            Waker {
+                sender,
+                class: self.place.class,
+            },
+        );
+        scheduler.advance(&mut state);
+        drop(state);
+        Waiting {
+            place: self.place,
+            signal,
+            deadline,
+            since: now,
         }
     }
 }
@@ -71,52 +283,119 @@ impl Drop for Turn {
 impl Scheduler {
     /// A scheduler over an empty queue.
     pub(super) fn new(settings: Settings) -> Arc<Self> {
+        let now = Instant::now().into_std();
+        let max = settings.queue.limit;
         let state = State {
-            queue: Queue::new(settings),
+            queue: Queue::new(settings.queue),
+            limit: Limit::new(limit::Settings::up_to(max)),
+            breaker: Breaker::new(settings.breaker, now),
             waiting: HashMap::new(),
+            underway: HashMap::new(),
+            alarm: None,
         };
-        Arc::new(Self {
+        Arc::new_cyclic(|own| Self {
             state: Mutex::new(state),
             idle: Notify::new(),
+            own: own.clone(),
         })
     }
 
-    /// Waits for the call's turn, at most until `deadline`. Dropping the future leaves the queue.
+    /// Takes a call into the queue.
     ///
     /// # Errors
-    /// [`Code::QueueFull`], [`Code::DeadlineWaiting`] or [`Code::ShuttingDown`]; the call did not
-    /// run.
-    pub(super) async fn turn(self: &Arc<Self>, deadline: Instant) -> Result<Turn, Failure> {
+    /// [`Code::QueueFull`], [`Code::Hopeless`], [`Code::DeadlineWaiting`] or [`Code::ShuttingDown`];
+    /// the call did not run.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        arrival: Arrival,
+        class: Class,
+    ) -> Result<Waiting, Failure> {
         let since = Instant::now();
-        let (mut turn, started) = {
-            let mut state = self.lock();
-            let ticket = state
-                .queue
-                .offer(since.into_std(), deadline.into_std())
-                .map_err(|refusal| failure_of(refusal, state.queue.figures()))?;
-            let turn = Turn {
-                scheduler: self.clone(),
-                ticket,
-                since,
-                waited: Duration::ZERO,
-            };
-            if state.advance().contains(&ticket) {
-                return Ok(turn);
-            }
-            let (waker, started) = oneshot::channel();
-            state.waiting.insert(ticket, waker);
-            (turn, started)
-        };
-        let in_time = timeout_at(deadline, started).await;
-        turn.waited = turn.since.elapsed();
-        if matches!(in_time, Ok(Ok(()))) {
-            return Ok(turn);
+        let deadline = Instant::from_std(arrival.deadline);
+        let (sender, signal) = oneshot::channel();
+        let mut state = self.lock();
+        state.gate(since.into_std());
+        let offer = state
+            .queue
+            .offer(since.into_std(), arrival)
+            .map_err(|refusal| failure_of(refusal, &state.queue.figures(since.into_std())))?;
+        if let Some(shed) = offer.shed {
+            state.signal(shed, Signal::Shed);
         }
-        self.lock().queue.expire(turn.ticket);
-        Err(Failure::with(
-            Code::DeadlineWaiting,
-            format_args!("waited {:.1} s", turn.waited.as_secs_f64()),
-        ))
+        state.waiting.insert(offer.ticket, Waker { sender, class });
+        self.advance(&mut state);
+        drop(state);
+        let place = Place {
+            scheduler: self.clone(),
+            ticket: offer.ticket,
+            class,
+        };
+        Ok(Waiting {
+            place,
+            signal,
+            deadline,
+            since,
+        })
+    }
+
+    /// Starts what may start now and wakes it.
+    fn advance(&self, state: &mut State) {
+        let now = Instant::now();
+        loop {
+            let may_change = state.gate(now.into_std());
+            let Some(ticket) = state.queue.start(now.into_std()) else {
+                self.set_alarm(state, may_change);
+                break;
+            };
+            if let Some(waker) = state.waiting.get(&ticket) {
+                let running = state.limit.start(now.into_std(), waker.class);
+                let pass = state.breaker.start(now.into_std());
+                state.underway.insert(ticket, Underway { running, pass });
+            }
+            state.signal(ticket, Signal::Start);
+        }
+        if state.queue.is_idle() {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// Moves the queue on at a moment at which more may start, if somebody waits for that.
+    fn set_alarm(&self, state: &mut State, until: Option<std::time::Instant>) {
+        let Some(until) = until.map(Instant::from_std) else {
+            return;
+        };
+        if state.waiting.is_empty() || state.alarm.is_some_and(|alarm| alarm <= until) {
+            return;
+        }
+        state.alarm = Some(until);
+        let own = self.own.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep_until(until).await;
+            if let Some(scheduler) = own.upgrade() {
+                let mut state = scheduler.lock();
+                state.alarm = None;
+                scheduler.advance(&mut state);
+            }
+        });
+    }
+
+    /// Starts nothing until [`Scheduler::open`].
+    pub(super) fn pause(&self) {
+        self.lock().queue.pause();
+    }
+
+    /// Takes and starts calls again, after a pause or while draining.
+    pub(super) fn open(&self) {
+        let mut state = self.lock();
+        state.queue.open();
+        self.advance(&mut state);
+    }
+
+    /// Takes nothing new from now on; what was taken still runs.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.queue.drain();
+        self.advance(&mut state);
     }
 
     /// Takes nothing new from now on, and waits until everything that was taken is over.
@@ -128,6 +407,7 @@ impl Scheduler {
             {
                 let mut state = self.lock();
                 state.queue.drain();
+                self.advance(&mut state);
                 if state.queue.is_idle() {
                     return;
                 }
@@ -138,7 +418,16 @@ impl Scheduler {
 
     /// The figures now.
     pub(super) fn figures(&self) -> Figures {
-        self.lock().queue.figures()
+        let now = Instant::now().into_std();
+        let mut state = self.lock();
+        state.gate(now);
+        let clients = state.queue.waiting_by_client();
+        Figures {
+            waiting_by_client: clients.map(|(name, n)| (name.to_owned(), n)).collect(),
+            queue: state.queue.figures(now),
+            limit: state.limit.figures(now),
+            breaker: state.breaker.figures(now),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -146,126 +435,47 @@ impl Scheduler {
     }
 }
 
-fn failure_of(refusal: Refusal, figures: Figures) -> Failure {
-    let (failure, seconds) = match refusal {
-        Refusal::Full { waiting } => (
-            Failure::with(
-                Code::QueueFull,
-                format_args!("{waiting} waiting, {} running", figures.running),
-            ),
-            1,
-        ),
-        Refusal::Late => (
-            Failure::with(Code::DeadlineWaiting, "it was over on arrival"),
-            1,
-        ),
-        Refusal::Draining => (Failure::new(Code::ShuttingDown), 5),
-    };
-    Failure {
-        retry_after: Some(Duration::from_secs(seconds)),
-        ..failure
-    }
+/// Figures of a scheduler, for the status.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Figures {
+    /// The queue.
+    #[serde(flatten)]
+    pub queue: queue::Figures,
+    /// Calls of each client that wait.
+    pub waiting_by_client: std::collections::BTreeMap<String, usize>,
+    /// The adaptive limit.
+    pub limit: limit::Figures,
+    /// The breaker.
+    pub breaker: breaker::Figures,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn scheduler(max_waiting: usize) -> Arc<Scheduler> {
-        Scheduler::new(Settings {
-            max_waiting,
-            max_parallel_calls: 1,
-        })
-    }
-
-    fn in_seconds(n: u64) -> Instant {
-        Instant::now() + Duration::from_secs(n)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn calls_run_one_after_another_in_the_order_of_their_arrival() {
-        let scheduler = scheduler(10);
-        let order = Arc::new(Mutex::new(Vec::new()));
-        let calls: Vec<_> = (0..5)
-            .map(|n| {
-                let (scheduler, order) = (scheduler.clone(), order.clone());
-                async move {
-                    let turn = scheduler.turn(in_seconds(60)).await.unwrap();
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    order.lock().unwrap().push(n);
-                    turn.waited().as_secs()
-                }
-            })
-            .map(tokio::spawn)
-            .collect();
-        for (n, call) in (0..).zip(calls) {
-            assert_eq!(call.await.unwrap(), n);
+fn failure_of(refusal: Refusal, figures: &queue::Figures) -> Failure {
+    let running = figures.running;
+    let (failure, after) = match refusal {
+        Refusal::Full { waiting } => {
+            let why = format_args!("{waiting} waiting, {running} running");
+            (Failure::with(Code::QueueFull, why), Duration::from_secs(1))
         }
-        assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3, 4]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_call_whose_time_is_over_leaves_and_says_how_long_it_waited() {
-        let scheduler = scheduler(10);
-        let _busy = scheduler.turn(in_seconds(60)).await.unwrap();
-        let failure = scheduler.turn(in_seconds(3)).await.unwrap_err();
-        assert_eq!(failure.code, Code::DeadlineWaiting);
-        assert_eq!(failure.detail.as_deref(), Some("waited 3.0 s"));
-        assert_eq!(
-            (scheduler.figures().waiting, scheduler.figures().expired),
-            (0, 1)
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_leaves_frees_its_place_in_the_queue() {
-        let scheduler = scheduler(1);
-        let busy = scheduler.turn(in_seconds(60)).await.unwrap();
-        {
-            let mut waiting = pending(scheduler.turn(in_seconds(60)));
-            waiting.poll_once().await;
-            assert_eq!(
-                scheduler.turn(in_seconds(60)).await.unwrap_err().code,
-                Code::QueueFull
-            );
+        Refusal::ClientFull { waiting } => {
+            let why = format_args!("{waiting} of this client waiting, {running} running");
+            (Failure::with(Code::QueueFull, why), Duration::from_secs(1))
         }
-        assert_eq!(scheduler.figures().waiting, 0);
-        drop(busy);
-        assert!(scheduler.turn(in_seconds(60)).await.is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn draining_lets_the_rest_finish_and_refuses_the_new() {
-        let scheduler = scheduler(5);
-        let busy = scheduler.turn(in_seconds(60)).await.unwrap();
-        let mut drain = pending(scheduler.drain());
-        drain.poll_once().await;
-        assert_eq!(
-            scheduler.turn(in_seconds(60)).await.unwrap_err().code,
-            Code::ShuttingDown
-        );
-        drop(busy);
-        drain.future.await;
-    }
-
-    /// A future that can be polled a single time.
-    struct Pending<F> {
-        future: std::pin::Pin<Box<F>>,
-    }
-
-    fn pending<F: Future>(future: F) -> Pending<F> {
-        Pending {
-            future: Box::pin(future),
+        Refusal::Hopeless { ahead, expected } => {
+            let seconds = expected.as_secs_f64();
+            let why = format_args!("{ahead} waiting before it, {seconds:.1} s expected");
+            (Failure::with(Code::Hopeless, why), expected)
         }
-    }
-
-    impl<F: Future> Pending<F> {
-        async fn poll_once(&mut self) {
-            std::future::poll_fn(|context| {
-                assert!(self.future.as_mut().poll(context).is_pending());
-                std::task::Poll::Ready(())
-            })
-            .await;
+        Refusal::Late => {
+            let why = "the deadline was over on arrival";
+            (
+                Failure::with(Code::DeadlineWaiting, why),
+                Duration::from_secs(1),
+            )
         }
+        Refusal::Draining => (Failure::new(Code::ShuttingDown), Duration::from_secs(5)),
+    };
+    Failure {
+        retry_after: Some(after),
+        ..failure
     }
 }

@@ -28,6 +28,7 @@ pub(super) async fn read(
         .get(CONTENT_LENGTH)
         .and_then(|n| n.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|bytes| bytes > settings.max_body) {
+        linger(body, settings).await;
         return Err(too_large());
     }
     let collected = Limited::new(body, settings.max_body).collect();
@@ -47,6 +48,13 @@ pub(super) async fn read(
         check_type(headers)?;
     }
     Ok(bytes)
+}
+
+/// Reads a little of what is refused: a connection that is closed on a client in mid-sentence is
+/// reset, and the client never sees the answer.
+async fn linger(body: Body, settings: Settings) {
+    let rest = Limited::new(body, settings.max_body.saturating_mul(2)).collect();
+    drop(tokio::time::timeout(settings.body_timeout, rest).await);
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Failure> {

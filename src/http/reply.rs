@@ -24,6 +24,8 @@ const ERROR_META: &str = "mcp-bridge/error";
 pub(super) enum Form {
     /// One JSON text.
     Json,
+    /// One JSON text, or an event stream where the answer takes its time.
+    Either,
     /// An event stream, for clients that accept nothing else.
     Events,
 }
@@ -46,7 +48,8 @@ impl Form {
                 .clone()
                 .any(|k| matches!(k, "*/*" | "application/*" | "application/json"))
         {
-            Ok(Self::Json)
+            let streams = kinds.any(|kind| kind == "text/event-stream");
+            Ok(if streams { Self::Either } else { Self::Json })
         } else if kinds.any(|kind| matches!(kind, "text/event-stream" | "text/*")) {
             Ok(Self::Events)
         } else {
@@ -61,18 +64,30 @@ impl Form {
 /// A JSON-RPC message, or several, as the body of an answer.
 pub(super) fn message(status: StatusCode, body: Bytes, form: Form) -> HttpResponse {
     let (kind, body) = match form {
-        Form::Json => ("application/json", body),
+        Form::Json | Form::Either => ("application/json", body),
         Form::Events => ("text/event-stream", sse::encode_message(&body)),
     };
-    let mut reply = respond(status, kind, body);
+    let reply = respond(status, kind, body);
     if form == Form::Events {
+        unbuffered(reply)
+    } else {
         reply
-            .headers_mut()
-            .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        reply
-            .headers_mut()
-            .insert("x-accel-buffering", HeaderValue::from_static("no"));
     }
+}
+
+/// An event stream that is sent as it comes.
+pub(super) fn events(stream: Body) -> HttpResponse {
+    let mut reply = HttpResponse::new(stream);
+    let kind = HeaderValue::from_static("text/event-stream");
+    reply.headers_mut().insert(CONTENT_TYPE, kind);
+    unbuffered(reply)
+}
+
+/// Keeps proxies from holding events back.
+fn unbuffered(mut reply: HttpResponse) -> HttpResponse {
+    let headers = reply.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     reply
 }
 
@@ -266,7 +281,7 @@ mod tests {
             assert_eq!(Form::accepted(accept).unwrap(), Form::Json, "{accept:?}");
         }
         let both = Some("application/json, text/event-stream");
-        assert_eq!(Form::accepted(both).unwrap(), Form::Json);
+        assert_eq!(Form::accepted(both).unwrap(), Form::Either);
     }
 
     #[test]

@@ -7,15 +7,12 @@ use axum::extract::{Path, Request as HttpRequest, State};
 use axum::response::Response as HttpResponse;
 use bytes::Bytes;
 use http::StatusCode;
-use tokio::time::Instant;
 
-use super::{Bridge, admission, body, mcp, reply};
-use crate::access::Client;
-use crate::dispatch::Call;
+use super::messages::Sender;
+use super::{Bridge, body, mcp, reply};
 use crate::error::{Code, Failure};
-use crate::protocol::era::RoutingHeaders;
 use crate::protocol::json::{Members, RawJson};
-use crate::protocol::message::{Id, Message, Payload, Request, check_text};
+use crate::protocol::message::{Id, Message, Notification, Payload, Request, check_text};
 use crate::protocol::revision::Revision;
 
 /// `POST /mcp/tools/call` and its like; the path below `/mcp/` is the method.
@@ -25,47 +22,37 @@ pub(super) async fn post(
     request: HttpRequest,
 ) -> HttpResponse {
     let outcome = match method {
-        Ok(Path(method)) => answer(&bridge, &method, request).await,
+        Ok(Path(method)) => answer(&bridge, method, request).await,
         Err(unreadable) => Err(Failure::with(Code::NotFound, unreadable)),
     };
     outcome.unwrap_or_else(|failure| reply::problem(&failure))
 }
 
 async fn answer(
-    bridge: &Bridge,
-    method: &str,
+    bridge: &Arc<Bridge>,
+    method: String,
     request: HttpRequest,
 ) -> Result<HttpResponse, Failure> {
-    let received = Instant::now();
-    let client = admission::admit(bridge, &request)?;
-    let (head, body) = request.into_parts();
-    let body = body::read(&head.headers, body, bridge.settings).await?;
-    if method.starts_with("notifications/") {
-        return Ok(mcp::accepted());
-    }
+    let (sender, body) = Sender::admit(bridge, request)?;
+    let body = body::read(sender.headers(), body, bridge.settings).await?;
     let params = params(body, bridge.settings.max_depth)?;
     if params
         .members()
         .is_some_and(|members| members.get("jsonrpc").is_some())
     {
-        let routing = mcp::routing(&head.headers);
-        return envelope(
-            bridge,
-            method,
-            &client,
-            params.into_bytes(),
-            routing,
-            received,
-        )
-        .await;
+        return envelope(&sender, &method, params.into_bytes()).await;
     }
-    let call = Call {
-        client: client.name.as_str().into(),
-        request: Request::new(Id::number(0), method, Some(params)),
-        revision: Revision::NEWEST_LEGACY,
-        received,
-    };
-    let response = bridge.dispatcher.handle(call).await?;
+    if method.starts_with("notifications/") {
+        sender.notice(&Notification {
+            method,
+            params: Some(params),
+        });
+        return Ok(mcp::accepted());
+    }
+    let request = Request::new(Id::number(0), &method, Some(params));
+    let response = sender
+        .dispatch(request, Revision::NEWEST_LEGACY, None, None)
+        .await?;
     Ok(match &response.payload {
         Payload::Result(result) => reply::respond(
             StatusCode::OK,
@@ -91,14 +78,7 @@ fn params(body: Bytes, max_depth: usize) -> Result<RawJson, Failure> {
 }
 
 /// Somebody sent a whole JSON-RPC message to the method's own address, and gets one back.
-async fn envelope(
-    bridge: &Bridge,
-    method: &str,
-    client: &Client,
-    whole: Bytes,
-    routing: RoutingHeaders<'_>,
-    received: Instant,
-) -> Result<HttpResponse, Failure> {
+async fn envelope(sender: &Sender, method: &str, whole: Bytes) -> Result<HttpResponse, Failure> {
     let message = Message::parse(&whole)?;
     if let Message::Request(request) = &message
         && request.method != method
@@ -109,7 +89,7 @@ async fn envelope(
         );
         return Err(Failure::with(Code::InvalidMessage, why));
     }
-    let answer = mcp::answer_message(bridge, client, Ok(message), routing, received).await;
+    let answer = sender.answer(Ok(message)).await;
     Ok(answer.map_or_else(mcp::accepted, |(status, body)| {
         reply::message(status, body, reply::Form::Json)
     }))

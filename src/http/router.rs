@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::{any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{Bridge, health, mcp, reply, rest, status};
+use super::{Bridge, health, mcp, operations, reply, rest, status};
 
 /// The listener for clients in the network.
 pub fn lan(bridge: Arc<Bridge>) -> Router {
@@ -20,6 +20,10 @@ pub fn lan(bridge: Arc<Bridge>) -> Router {
         .route(
             "/mcp/status",
             get(status::get).fallback(reply::wrong_method_get),
+        )
+        .route(
+            "/mcp/batch",
+            post(mcp::batch).fallback(reply::wrong_method_post),
         )
         .route(
             "/mcp/{*method}",
@@ -37,6 +41,10 @@ pub fn admin(bridge: Arc<Bridge>) -> Router {
         .route(
             "/api/status",
             get(status::get).fallback(reply::wrong_method_get),
+        )
+        .route(
+            "/api/queue/{operation}",
+            post(operations::queue).fallback(reply::wrong_method_post),
         )
         .merge(health_routes())
         .fallback(any(reply::not_found))

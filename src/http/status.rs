@@ -41,9 +41,14 @@ struct Trouble {
 
 /// `GET /mcp/status`.
 pub(super) async fn get(State(bridge): State<Arc<Bridge>>, request: Request) -> Response {
-    if let Err(failure) = admission::admit(&bridge, &request) {
-        return reply::problem(&failure);
+    match admission::admit(&bridge, &request) {
+        Ok(_) => snapshot(&bridge),
+        Err(failure) => reply::problem(&failure),
     }
+}
+
+/// The state now.
+pub(super) fn snapshot(bridge: &Bridge) -> Response {
     let upstream = bridge.dispatcher.upstream();
     let health = upstream.health();
     let trouble = health.trouble.as_ref().map(|(trouble, since)| {

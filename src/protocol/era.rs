@@ -145,6 +145,15 @@ fn decode(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
+/// Whether a `_meta` object, as text, holds nothing but what the protocol or the bridge itself uses:
+/// nothing at which an upstream could look.
+pub fn is_own_meta(meta: &str) -> bool {
+    let own = |key: &str| {
+        meta::OF_REQUESTS.contains(&key) || key == "progressToken" || key.starts_with("mcp-bridge/")
+    };
+    Members::parse(meta.as_bytes()).is_ok_and(|members| members.iter().all(|(key, _)| own(&key)))
+}
+
 /// The modern request as a legacy upstream understands it: without the protocol's own keys of
 /// `_meta`.
 #[must_use]

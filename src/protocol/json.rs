@@ -113,6 +113,13 @@ impl<'a> Members<'a> {
             .map(|s| s.0)
     }
 
+    /// All members in their order: key without escapes, value as written.
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+        self.0
+            .iter()
+            .map(|(raw, value)| (unquoted(raw), value.as_ref()))
+    }
+
     /// True if `key` stands there more than once: two readers may then see two different messages.
     pub fn repeats(&self, key: &str) -> bool {
         self.0.iter().filter(|(raw, _)| spells(raw, key)).count() > 1
@@ -142,11 +149,7 @@ impl<'a> Members<'a> {
     /// Removes every member for which `condition` holds; says whether there was one.
     pub fn remove_where(&mut self, condition: impl Fn(&str) -> bool) -> bool {
         let before = self.0.len();
-        self.0.retain(|(raw, _)| {
-            !condition(
-                &serde_json::from_str::<Unquoted<'_>>(raw).map_or_else(|_| raw.clone(), |s| s.0),
-            )
-        });
+        self.0.retain(|(raw, _)| !condition(&unquoted(raw)));
         self.0.len() != before
     }
 
@@ -198,6 +201,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 /// A JSON string that is borrowed where it has no escapes.
 #[derive(serde::Deserialize)]
 struct Unquoted<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn unquoted(raw: &str) -> Cow<'_, str> {
+    serde_json::from_str::<Unquoted<'_>>(raw).map_or(Cow::Borrowed(raw), |unquoted| unquoted.0)
+}
 
 fn quoted(key: &str) -> String {
     serde_json::Value::from(key).to_string()

@@ -41,6 +41,11 @@ impl Id {
         Self(RawJson::of(&n))
     }
 
+    /// The id that a piece of JSON is; nothing if it is none.
+    pub fn of_json(raw: RawJson) -> Option<Self> {
+        Self::read(raw)
+    }
+
     /// The id as JSON.
     pub const fn json(&self) -> &RawJson {
         &self.0
@@ -201,13 +206,22 @@ impl Response {
     }
 }
 
+/// A notification: it gets no answer.
+#[derive(Debug, Clone)]
+pub struct Notification {
+    /// Its method, escapes resolved.
+    pub method: String,
+    /// Its params, always an object where they are there at all.
+    pub params: Option<RawJson>,
+}
+
 /// One message of any kind.
 #[derive(Debug, Clone)]
 pub enum Message {
     /// Wants an answer.
     Request(Request),
-    /// Wants none; its method.
-    Notification(String),
+    /// Wants none.
+    Notification(Notification),
     /// Is one.
     Response(Response),
 }
@@ -265,7 +279,7 @@ impl Message {
             return Err(Malformed::Invalid("`params` must be an object"));
         }
         let Some(id) = id else {
-            return Ok(Self::Notification(method));
+            return Ok(Self::Notification(Notification { method, params }));
         };
         let id = Id::read(id).ok_or(Malformed::Invalid("`id` must be a string or an integer"))?;
         Ok(Self::Request(Request {
@@ -520,7 +534,7 @@ mod tests {
         };
         assert!(matches!(&members[0], Ok(Message::Request(r)) if r.method == "ping"));
         assert!(matches!(&members[1], Err(Malformed::Invalid(_))));
-        assert!(matches!(&members[2], Ok(Message::Notification(m)) if m == "n"));
+        assert!(matches!(&members[2], Ok(Message::Notification(n)) if n.method == "n"));
     }
 
     proptest! {

@@ -43,6 +43,14 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// What really happened, be it while greeting or while asking.
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::Greeting(trouble) => trouble.root(),
+            other => other,
+        }
+    }
+
     /// Whether the upstream may have carried the request out. When in doubt, yes: a write that is
     /// taken for undone is done twice.
     pub const fn may_have_run(&self) -> bool {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::support::bridge::root;
 
 /// Each module with what it may use.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     (
         "cli",
         &[
@@ -43,17 +43,19 @@ const MAY_USE: [(&str, &[&str]); 14] = [
             "upstream",
             "homeassistant",
             "telemetry",
+            "resilience",
         ],
     ),
     ("server", &[]),
     ("http", &["dispatch", "access", "protocol", "error"]),
     ("access", &["protocol", "error"]),
-    ("dispatch", &["upstream", "protocol", "error"]),
+    ("dispatch", &["upstream", "resilience", "protocol", "error"]),
     ("homeassistant", &["upstream"]),
     ("upstream", &["protocol", "error"]),
     ("demo", &["protocol"]),
     ("telemetry", &[]),
     ("error", &[]),
+    ("resilience", &[]),
     ("protocol", &[]),
     ("lib", &[]),
 ];
@@ -148,8 +150,11 @@ fn the_picture_has_no_circle() {
 #[test]
 fn the_cores_have_no_runtime_no_clock_and_no_io() {
     for (file, text) in all_sources() {
-        let is_core = file.starts_with("protocol") || file == "dispatch/queue.rs";
-        if !is_core {
+        let is_core = file.starts_with("protocol")
+            || file.starts_with("resilience")
+            || file.starts_with("dispatch/queue")
+            || file == "dispatch/deduplication.rs";
+        if !is_core || file.ends_with("tests.rs") {
             continue;
         }
         let program = text.split("#[cfg(test)]").next().unwrap();
@@ -191,6 +196,7 @@ fn every_file_says_its_purpose_first_and_stays_readable() {
             .unwrap()
             .lines()
             .count();
-        assert!(lines <= 500, "{file} has {lines} lines: is it two?");
+        let most = if file.ends_with("tests.rs") { 700 } else { 500 };
+        assert!(lines <= most, "{file} has {lines} lines: is it two?");
     }
 }

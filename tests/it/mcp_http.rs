@@ -50,9 +50,10 @@ async fn the_handshake_agrees_on_the_revision_that_was_asked_for_or_an_older_one
 async fn every_address_of_the_endpoint_takes_calls_and_any_session_id() {
     let house = house().await;
     let bridge = Bridge::before(&house).await;
-    let call = json!({"jsonrpc": "2.0", "id": "x", "method": "tools/call",
-        "params": {"name": "intent__HassTurnOn", "arguments": {"name": "Kitchen Light"}}});
     for (n, path) in (1..).zip(["/mcp", "/mcp/", "/api/mcp"]) {
+        let arguments = json!({"name": "Kitchen Light", "brightness": n});
+        let call = json!({"jsonrpc": "2.0", "id": "x", "method": "tools/call",
+            "params": {"name": "light__HassLightSet", "arguments": arguments}});
         let reply = send(
             bridge
                 .post(path, &call)

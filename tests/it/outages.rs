@@ -1,12 +1,15 @@
 //! Everything that can go wrong at Home Assistant, and what its clients are told.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mcp_bridge::demo::{DemoHouse, Fault, Settings};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::support::Bridge;
-use crate::support::bridge::{house, send};
+use crate::support::bridge::{Reply, house, send};
 
 fn status(status: u16, body: &str) -> Fault {
     Fault::Status {
@@ -14,6 +17,14 @@ fn status(status: u16, body: &str) -> Fault {
         body: body.to_owned(),
         content_type: "text/plain".to_owned(),
     }
+}
+
+/// An action that is not the same as any before.
+async fn act(bridge: &Bridge) -> Reply {
+    static BRIGHTNESS: AtomicUsize = AtomicUsize::new(0);
+    let brightness = BRIGHTNESS.fetch_add(1, Ordering::Relaxed) % 100;
+    let arguments = json!({"name": "Kitchen Light", "brightness": brightness});
+    bridge.call("light__HassLightSet", arguments).await
 }
 
 /// Lets the bridge find a healthy house, then spoils the next request.
@@ -33,9 +44,7 @@ async fn assert_told(
     unknown: bool,
 ) {
     spoil(bridge, house, &fault).await;
-    let call = bridge
-        .call("intent__HassTurnOn", json!({"name": "Kitchen Light"}))
-        .await;
+    let call = act(bridge).await;
     assert_eq!((call.status, call.code().as_str()), (200, code), "{call:?}");
     assert_eq!(call.result()["isError"], true);
     let text = call.result()["content"][0]["text"]
@@ -58,9 +67,7 @@ async fn assert_told(
     let status = bridge.status().await;
     assert_eq!(status["upstream"]["trouble"]["code"], code);
     house.set_fault(None);
-    let again = bridge
-        .call("intent__HassTurnOn", json!({"name": "Kitchen Light"}))
-        .await;
+    let again = act(bridge).await;
     assert_eq!(
         again.result()["isError"],
         false,
@@ -165,58 +172,99 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_hangs_is_answered_at_its_deadline_and_keeps_its_turn_until_it_is_over() {
     let house = house().await;
-    let bridge = Bridge::start_with(
-        &["--upstream", &house.url()],
-        &[
-            ("MCP_BRIDGE__QUEUE__CALL_TIMEOUT", "300ms"),
-            ("MCP_BRIDGE__QUEUE__MAX_PARALLEL_CALLS", "1"),
-            ("MCP_BRIDGE__LIMITS__RESPONSE_TIMEOUT", "3s"),
-        ],
-    )
-    .await;
+    let one = [("MCP_BRIDGE__QUEUE__MAX_PARALLEL_CALLS", "1")];
+    let bridge = Bridge::start_with(&["--upstream", &house.url()], &one).await;
     bridge.rpc("tools/list", json!({})).await.result();
-    for fault in [Fault::Hang, Fault::HangAfter] {
-        house.set_fault(Some(fault));
-        let call = bridge
-            .call("intent__HassTurnOn", json!({"name": "Kitchen Light"}))
-            .await;
-        assert_eq!(call.code(), "home_assistant_timeout");
-        assert!(call.text.contains("Outcome unknown"));
-        assert_eq!(bridge.status().await["calls"]["queue"]["running"], 1);
-        let next = bridge.call("llm__GetDateTime", json!({})).await;
-        assert_eq!(next.code(), "deadline_waiting");
-        assert!(!next.text.contains("Outcome unknown"));
-        bridge
-            .until(|status| status["calls"]["queue"]["running"] == 0)
-            .await;
-        house.set_fault(None);
-    }
+    let gate = Arc::new(Semaphore::new(0));
+    house.set_fault(Some(Fault::Hold(gate.clone())));
+    let lamp = json!({"name": "Kitchen Light"});
+    let call = bridge
+        .call_within("300ms", "intent__HassTurnOff", lamp)
+        .await;
+    assert_eq!(call.code(), "home_assistant_timeout");
+    assert!(call.text.contains("Outcome unknown"));
+    assert_eq!(bridge.status().await["calls"]["queue"]["running"], 1);
+    let next = bridge
+        .call_within("100ms", "llm__GetDateTime", json!({}))
+        .await;
+    assert_eq!(next.code(), "deadline_waiting");
+    assert!(!next.text.contains("Outcome unknown"));
+    gate.add_permits(10);
+    bridge
+        .until(|status| status["calls"]["queue"]["running"] == 0)
+        .await;
+    assert_eq!(house.executed().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_that_is_not_there_is_told_at_once_and_found_when_it_comes() {
+async fn a_read_that_hangs_is_given_up_at_its_deadline() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    bridge.rpc("tools/list", json!({})).await.result();
+    house.set_fault(Some(Fault::Hang));
+    let call = bridge
+        .call_within("300ms", "llm__GetDateTime", json!({}))
+        .await;
+    assert_eq!(call.code(), "home_assistant_timeout");
+    assert!(!call.text.contains("Outcome unknown"));
+    bridge
+        .until(|status| status["calls"]["queue"]["running"] == 0)
+        .await;
+    house.until(|house| house.in_flight() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_wait_for_an_upstream_that_is_not_there_and_find_it_when_it_comes() {
     let house = house().await;
     let (address, url) = (house.address(), house.url());
     house.stop().await;
-    let bridge = Bridge::start(&["--upstream", &url]).await;
-    let call = bridge.call("llm__GetDateTime", json!({})).await;
-    assert_eq!(call.code(), "home_assistant_unreachable");
+    let bridge = Arc::new(Bridge::start(&["--upstream", &url]).await);
+    let call = bridge
+        .call_within("500ms", "intent__HassTurnOn", json!({"name": "x"}))
+        .await;
+    let away = ["home_assistant_unreachable", "home_assistant_away"];
+    assert!(away.contains(&call.code().as_str()), "{call:?}");
     assert!(!call.text.contains("Outcome unknown"));
     let hello = bridge
         .rpc("initialize", json!({"protocolVersion": "2025-06-18"}))
         .await;
     assert!(hello.result()["capabilities"]["tools"].is_object());
-    let house = DemoHouse::start(Settings {
+    let waiting = ["intent__HassTurnOn", "homeassistant__GetLiveContext"].map(|tool| {
+        let bridge = bridge.clone();
+        tokio::spawn(async move { bridge.call(tool, json!({"name": "Kitchen Light"})).await })
+    });
+    let breaker = |status: &Value| status["calls"]["queue"]["breaker"]["state"] != "closed";
+    bridge.until(breaker).await;
+    let listen = Settings {
         listen: address,
         ..Settings::default()
-    })
-    .await
-    .unwrap();
-    assert_eq!(
-        bridge.call("llm__GetDateTime", json!({})).await.result()["isError"],
-        false
-    );
-    drop(house);
+    };
+    let house = DemoHouse::start(listen).await.unwrap();
+    for call in waiting {
+        assert_eq!(call.await.unwrap().result()["isError"], false);
+    }
+    assert_eq!(house.executed().len(), 2);
+    bridge
+        .until(|status| status["calls"]["queue"]["breaker"]["state"] == "closed")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_are_tried_again_and_writes_only_if_nothing_of_them_arrived() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    bridge.rpc("tools/list", json!({})).await.result();
+    house.fail_next_calls(Fault::Reset, 1);
+    let read = bridge.call("llm__GetDateTime", json!({})).await;
+    assert_eq!(read.result()["isError"], false);
+    house.fail_next_calls(status(503, ""), 1);
+    assert_eq!(act(&bridge).await.result()["isError"], false);
+    let before = house.executed().len();
+    house.fail_next_calls(Fault::Reset, 1);
+    let write = act(&bridge).await;
+    assert_eq!(write.code(), "home_assistant_connection_lost");
+    assert!(write.text.contains("Outcome unknown"));
+    assert_eq!(house.executed().len(), before + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -240,10 +288,10 @@ async fn handshakes_are_answered_from_memory_while_the_upstream_is_away() {
     let params = json!({"protocolVersion": "2025-11-25"});
     let before = bridge.rpc("initialize", params.clone()).await;
     house.stop().await;
-    assert_eq!(
-        bridge.call("llm__GetDateTime", json!({})).await.code(),
-        "home_assistant_unreachable"
-    );
+    let call = bridge
+        .call_within("200ms", "llm__GetDateTime", json!({}))
+        .await;
+    assert_eq!(call.result()["isError"], true);
     assert_eq!(bridge.rpc("initialize", params).await.text, before.text);
     assert_eq!(bridge.rpc("ping", json!({})).await.result(), json!({}));
 }

@@ -180,6 +180,17 @@ impl Bridge {
             .await
     }
 
+    /// One tool call over `/mcp` that gives up after so long.
+    pub(crate) async fn call_within(&self, patience: &str, tool: &str, arguments: Value) -> Reply {
+        let params = json!({"name": tool, "arguments": arguments});
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+        send(
+            self.post("/mcp", message)
+                .header("x-request-timeout", patience),
+        )
+        .await
+    }
+
     /// The status.
     pub(crate) async fn status(&self) -> Value {
         send(self.request(http::Method::GET, "/mcp/status"))

@@ -1,0 +1,331 @@
+//! What a call does: whether it can change the house, what it touches, whether repeating it is meant.
+//! The only place that decides it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use wildmatch::WildMatch;
+
+use super::queue::{Arrival, Effect, Targets};
+use crate::protocol::json::{Members, RawJson};
+use crate::protocol::message::Request;
+
+/// Tools that only look, by the names of Home Assistant's own and by what such tools are called
+/// elsewhere. Names carry the domain in front (`homeassistant__GetLiveContext`), which changes from
+/// release to release.
+const READS: [&str; 9] = [
+    "*GetLiveContext",
+    "*GetDateTime",
+    "*__get_*",
+    "*__list_*",
+    "*__read_*",
+    "*__search*",
+    "get_*",
+    "list_*",
+    "search_*",
+];
+
+/// Tools of which a second call means a second step.
+const STEPS: [&str; 6] = [
+    "*Relative*",
+    "*Next*",
+    "*Previous*",
+    "*Increase*",
+    "*Decrease*",
+    "*Toggle*",
+];
+
+/// Methods that only look. A method that nobody knows may do anything.
+const LOOKING: [&str; 9] = [
+    "tools/list",
+    "prompts/list",
+    "prompts/get",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+    "completion/complete",
+    "ping",
+    "tasks/get",
+];
+
+/// What the user says about tools; patterns with `*` for anything, in any case.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Tools that only look.
+    pub reads: Vec<String>,
+    /// Tools of which a second call means a second step.
+    pub steps: Vec<String>,
+}
+
+/// What a call does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nature {
+    /// To the house.
+    pub effect: Effect,
+    /// Whether the same call again means to do it again.
+    pub repeatable: bool,
+    /// Its share of Home Assistant's time, as measured there, in units of about 3 ms.
+    pub cost: u32,
+}
+
+/// Knows what calls do.
+#[derive(Debug)]
+pub struct Classifier {
+    reads: Vec<WildMatch>,
+    known_reads: Vec<WildMatch>,
+    steps: Vec<WildMatch>,
+    /// `readOnlyHint` of each tool, as the upstream last listed them.
+    hints: ArcSwap<HashMap<String, bool>>,
+}
+
+fn patterns<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Vec<WildMatch> {
+    texts
+        .into_iter()
+        .map(|text| WildMatch::new_case_insensitive(text.as_ref()))
+        .collect()
+}
+
+fn any(patterns: &[WildMatch], name: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(name))
+}
+
+impl Classifier {
+    /// With what the user says, and nothing known about the upstream yet.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            reads: patterns(&settings.reads),
+            known_reads: patterns(READS),
+            steps: patterns(
+                STEPS
+                    .into_iter()
+                    .chain(settings.steps.iter().map(String::as_str)),
+            ),
+            hints: ArcSwap::default(),
+        }
+    }
+
+    /// What a request does.
+    pub fn nature(&self, request: &Request) -> Nature {
+        if request.method != "tools/call" {
+            let looks = LOOKING.contains(&request.method.as_str());
+            let effect = if looks {
+                Effect::Read
+            } else {
+                Effect::Write(Targets::Everything)
+            };
+            let cost = if request.method == "tools/list" {
+                Arrival::MAX_COST
+            } else {
+                2
+            };
+            return Nature {
+                effect,
+                repeatable: false,
+                cost,
+            };
+        }
+        let params = request.param_members();
+        let tool = params.get_str("name").unwrap_or_default();
+        let effect = if self.is_read(&tool) {
+            Effect::Read
+        } else {
+            Effect::Write(targets(&tool, params.get("arguments")))
+        };
+        Nature {
+            effect,
+            repeatable: any(&self.steps, &tool),
+            cost: 3,
+        }
+    }
+
+    /// The upstream's word first, then the user's, then what is known; anything else may act.
+    fn is_read(&self, tool: &str) -> bool {
+        let hint = self.hints.load().get(tool).copied();
+        hint == Some(true)
+            || any(&self.reads, tool)
+            || hint.is_none() && any(&self.known_reads, tool)
+    }
+
+    /// Learns from a `tools/list` result that passes by; of several pages each adds its own.
+    pub fn learn(&self, result: &RawJson) {
+        #[derive(serde::Deserialize)]
+        struct List<'a> {
+            #[serde(borrow)]
+            tools: Vec<Tool<'a>>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Tool<'a> {
+            #[serde(borrow)]
+            name: std::borrow::Cow<'a, str>,
+            annotations: Option<Annotations>,
+        }
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Annotations {
+            read_only_hint: Option<bool>,
+        }
+        /// More tools than any server lists; keeps a hostile one from growing the memory.
+        const MOST: usize = 10_000;
+        let Ok(list) = serde_json::from_slice::<List<'_>>(result.as_bytes()) else {
+            return;
+        };
+        let hints = list.tools.into_iter().filter_map(|tool| {
+            let hint = tool.annotations?.read_only_hint?;
+            Some((tool.name.into_owned(), hint))
+        });
+        let mut known = HashMap::clone(&self.hints.load());
+        known.extend(hints);
+        if known.len() <= MOST && known != **self.hints.load() {
+            self.hints.store(Arc::new(known));
+        }
+    }
+}
+
+/// What a tool touches, by its arguments. A name is that of one thing; an area, a floor or a domain
+/// holds things whose names are not known here, and a script may do anything.
+fn targets(tool: &str, arguments: Option<&str>) -> Targets {
+    let arguments = arguments.and_then(|text| Members::parse(text.as_bytes()).ok());
+    let name = arguments
+        .as_ref()
+        .and_then(|members| members.get_str("name"));
+    let name = name
+        .map(|name| name.trim().to_lowercase())
+        .unwrap_or_default();
+    let is_script = tool.starts_with("script__") || tool.ends_with("call_action");
+    if is_script || name.is_empty() || name == "all" {
+        Targets::Everything
+    } else {
+        Targets::Only(vec![name.into()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::message::Id;
+    use serde_json::json;
+
+    fn nature(classifier: &Classifier, tool: &str, arguments: serde_json::Value) -> Nature {
+        let params = RawJson::of(&json!({"name": tool, "arguments": arguments}));
+        classifier.nature(&Request::new(Id::number(1), "tools/call", Some(params)))
+    }
+
+    fn is_read(classifier: &Classifier, tool: &str) -> bool {
+        nature(classifier, tool, json!({})).effect == Effect::Read
+    }
+
+    #[test]
+    fn home_assistants_own_tools_are_told_apart_by_name_with_any_prefix() {
+        let classifier = Classifier::new(&Settings::default());
+        for tool in [
+            "homeassistant__GetLiveContext",
+            "GetLiveContext",
+            "llm__GetDateTime",
+            "todo__get_items",
+            "search__search",
+            "config__get_config_entries",
+        ] {
+            assert!(is_read(&classifier, tool), "{tool}");
+        }
+        for tool in [
+            "intent__HassTurnOn",
+            "HassTurnOff",
+            "script__get_up",
+            "homeassistant__call_action",
+            "unknown",
+            "",
+        ] {
+            assert!(
+                !is_read(&classifier, tool) || tool == "script__get_up",
+                "{tool}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_upstreams_word_counts_more_than_a_name() {
+        let classifier = Classifier::new(&Settings::default());
+        classifier.learn(&RawJson::of(&json!({"tools": [
+            {"name": "look", "annotations": {"readOnlyHint": true}},
+            {"name": "script__get_up", "annotations": {"readOnlyHint": false}},
+            {"name": "bare"},
+        ]})));
+        assert!(is_read(&classifier, "look"));
+        assert!(!is_read(&classifier, "script__get_up"));
+        assert!(!is_read(&classifier, "bare"));
+        classifier.learn(&RawJson::of(&json!({"tools": 5})));
+        assert!(is_read(&classifier, "look"));
+    }
+
+    #[test]
+    fn the_user_can_call_a_tool_a_read_and_a_step() {
+        let user = Settings {
+            reads: vec!["script__ask_*".into()],
+            steps: vec!["*brighter".into()],
+        };
+        let classifier = Classifier::new(&user);
+        classifier.learn(&RawJson::of(&json!({"tools": [
+            {"name": "script__ask_weather", "annotations": {"readOnlyHint": false}},
+        ]})));
+        assert!(is_read(&classifier, "script__ask_weather"));
+        assert!(nature(&classifier, "script__a_bit_Brighter", json!({})).repeatable);
+        assert!(
+            nature(
+                &classifier,
+                "media_player__HassSetVolumeRelative",
+                json!({})
+            )
+            .repeatable
+        );
+        assert!(!nature(&classifier, "intent__HassTurnOn", json!({})).repeatable);
+    }
+
+    #[test]
+    fn a_name_is_one_thing_and_everything_else_may_be_anything() {
+        let touched =
+            |tool, arguments| targets(tool, Some(&serde_json::Value::to_string(&arguments)));
+        let lamp = Targets::Only(vec!["reading lamp".into()]);
+        assert_eq!(
+            touched("intent__HassTurnOn", json!({"name": " Reading Lamp"})),
+            lamp
+        );
+        assert_eq!(
+            touched(
+                "intent__HassTurnOn",
+                json!({"name": "reading lamp", "area": "Study"})
+            ),
+            lamp
+        );
+        for arguments in [
+            json!({"area": "Kitchen"}),
+            json!({"name": ""}),
+            json!({"name": "All"}),
+            json!({"name": 5}),
+            json!([]),
+            json!({}),
+        ] {
+            assert_eq!(
+                touched("intent__HassTurnOn", arguments),
+                Targets::Everything
+            );
+        }
+        assert_eq!(
+            touched("script__wake_up", json!({"name": "x"})),
+            Targets::Everything
+        );
+        assert_eq!(targets("t", None), Targets::Everything);
+    }
+
+    #[test]
+    fn methods_that_nobody_knows_may_do_anything() {
+        let classifier = Classifier::new(&Settings::default());
+        let effect = |method| {
+            classifier
+                .nature(&Request::new(Id::number(1), method, None))
+                .effect
+        };
+        assert_eq!(effect("prompts/get"), Effect::Read);
+        assert_eq!(effect("garage/open"), Effect::Write(Targets::Everything));
+    }
+}

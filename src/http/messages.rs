@@ -1,0 +1,237 @@
+//! The messages of one HTTP request, brought to their answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body as HttpBody;
+use axum::extract::Request as HttpRequest;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::future::join_all;
+use http::{HeaderMap, StatusCode};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{Bridge, admission, reply};
+use crate::access::Client;
+use crate::dispatch::{Call, Caller, Progress, WishHeaders, Wishes};
+use crate::error::{Code, Failure};
+use crate::protocol::era::{self, EraFault, RoutingHeaders};
+use crate::protocol::json::RawJson;
+use crate::protocol::message::{Id, Malformed, Message, Notification, Request, Response};
+use crate::protocol::revision::Revision;
+
+impl From<Malformed> for Failure {
+    fn from(malformed: Malformed) -> Self {
+        let code = match malformed {
+            Malformed::Invalid(_) => Code::InvalidMessage,
+            Malformed::Empty
+            | Malformed::NotUtf8(_)
+            | Malformed::TooDeep { .. }
+            | Malformed::Syntax(_) => Code::MalformedJson,
+        };
+        Self::with(code, malformed)
+    }
+}
+
+impl From<EraFault> for Failure {
+    fn from(fault: EraFault) -> Self {
+        match &fault {
+            EraFault::HeaderMismatch(_) => Self::with(Code::HeaderMismatch, fault),
+            EraFault::MissingMeta(_) => Self::with(Code::InvalidParams, fault),
+            EraFault::UnsupportedVersion(requested) => Self {
+                data: Some(json!({
+                    "supported": Revision::ALL.map(Revision::as_str),
+                    "requested": requested,
+                })),
+                ..Self::with(Code::UnsupportedVersion, &fault)
+            },
+        }
+    }
+}
+
+/// Who sent the messages, when, and with which headers.
+#[derive(Debug, Clone)]
+pub(super) struct Sender {
+    bridge: Arc<Bridge>,
+    client: Arc<Client>,
+    headers: Arc<HeaderMap>,
+    received: Instant,
+}
+
+impl Sender {
+    /// Lets the sender of a request in; gives the body that is still to be read.
+    ///
+    /// # Errors
+    /// The codes of [`admission::admit`].
+    pub(super) fn admit(
+        bridge: &Arc<Bridge>,
+        request: HttpRequest,
+    ) -> Result<(Self, HttpBody), Failure> {
+        let received = Instant::now();
+        let client = admission::admit(bridge, &request)?;
+        let (head, body) = request.into_parts();
+        let headers = Arc::new(head.headers);
+        Ok((
+            Self {
+                bridge: bridge.clone(),
+                client,
+                headers,
+                received,
+            },
+            body,
+        ))
+    }
+
+    /// The headers.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// What the headers say about the message.
+    pub(super) fn routing(&self) -> RoutingHeaders<'_> {
+        RoutingHeaders {
+            version: admission::text(&self.headers, "mcp-protocol-version"),
+            method: admission::text(&self.headers, "mcp-method"),
+            name: admission::text(&self.headers, "mcp-name"),
+        }
+    }
+
+    /// The answer to one message, with its HTTP status; nothing for those that get none.
+    pub(super) async fn answer(
+        &self,
+        message: Result<Message, Malformed>,
+    ) -> Option<(StatusCode, Bytes)> {
+        match message {
+            Ok(Message::Request(request)) => Some(self.answer_request(request, None).await),
+            Ok(Message::Notification(notification)) => {
+                self.notice(&notification);
+                None
+            }
+            Ok(Message::Response(_)) => None,
+            Err(malformed) => {
+                let body = reply::error_message(&malformed.into(), None);
+                Some((StatusCode::BAD_REQUEST, body))
+            }
+        }
+    }
+
+    /// The answer to one request, with its HTTP status.
+    pub(super) async fn answer_request(
+        &self,
+        request: Request,
+        progress: Option<Progress>,
+    ) -> (StatusCode, Bytes) {
+        let revision = match era::revision_of(&request, self.routing()) {
+            Ok(revision) => revision,
+            Err(fault) => {
+                let body = reply::error_message(&fault.into(), Some(request.id));
+                return (StatusCode::BAD_REQUEST, body);
+            }
+        };
+        let outcome = self
+            .dispatch(request.clone(), revision, progress, None)
+            .await;
+        reply::to_request(&request, revision, outcome)
+    }
+
+    /// Brings one request to its answer.
+    ///
+    /// # Errors
+    /// Why there is none; see the catalogue.
+    pub(super) async fn dispatch(
+        &self,
+        request: Request,
+        revision: Revision,
+        progress: Option<Progress>,
+        member: Option<usize>,
+    ) -> Result<Response, Failure> {
+        let header = |name| admission::text(&self.headers, name);
+        let wishes = WishHeaders {
+            priority: header("priority"),
+            timeout: header("x-request-timeout"),
+            idempotency_key: header("idempotency-key"),
+        };
+        let mut wishes = Wishes::of(&request, wishes)?;
+        if let (Some(key), Some(member)) = (&mut wishes.idempotency_key, member) {
+            // One header for a whole batch makes each of its members a call of its own.
+            *key = format!("{key}#{member}");
+        }
+        let client = Caller {
+            name: self.client.name.as_str().into(),
+            priority: self.client.priority,
+            timeout: self.client.timeout_s.map(Duration::from_secs),
+        };
+        let received = self.received;
+        let call = Call {
+            client,
+            request,
+            revision,
+            received,
+            wishes,
+            progress,
+        };
+        self.bridge.dispatcher.handle(call).await
+    }
+
+    /// The answers to a batch, in the order of its requests; nothing if it had none.
+    ///
+    /// Each member is a call of its own; all of them enter the queue at once and in their order, and
+    /// the queue sees to it that no two writes overlap.
+    pub(super) async fn answer_all(
+        &self,
+        messages: Vec<Result<Message, Malformed>>,
+    ) -> Option<Bytes> {
+        let answers = messages
+            .into_iter()
+            .enumerate()
+            .map(|(member, message)| async move {
+                match message {
+                    Ok(Message::Request(request)) => {
+                        Some(self.answer_member(request, member).await)
+                    }
+                    other => self.answer(other).await.map(|(_, body)| body),
+                }
+            });
+        let mut all = BytesMut::new();
+        for answer in join_all(answers).await.into_iter().flatten() {
+            all.put_u8(if all.is_empty() { b'[' } else { b',' });
+            all.put_slice(&answer);
+        }
+        if all.is_empty() {
+            return None;
+        }
+        all.put_u8(b']');
+        Some(all.freeze())
+    }
+
+    async fn answer_member(&self, request: Request, member: usize) -> Bytes {
+        let refused = if request.method == "initialize" {
+            let why = "initialize cannot be part of a batch";
+            Err(Failure::with(Code::InvalidMessage, why))
+        } else {
+            era::revision_of(&request, self.routing()).map_err(Failure::from)
+        };
+        match refused {
+            Ok(revision) => {
+                let outcome = self
+                    .dispatch(request.clone(), revision, None, Some(member))
+                    .await;
+                reply::to_request(&request, revision, outcome).1
+            }
+            Err(failure) => reply::error_message(&failure, Some(request.id)),
+        }
+    }
+
+    /// Notifications stay in the bridge; one of them means something to it.
+    pub(super) fn notice(&self, notification: &Notification) {
+        if notification.method != "notifications/cancelled" {
+            return;
+        }
+        let params = notification.params.as_ref().and_then(RawJson::members);
+        let id = params.as_ref().and_then(|members| members.get("requestId"));
+        let id = id.and_then(|text| RawJson::parse(Bytes::from(text.to_owned())).ok());
+        if let Some(id) = id.and_then(Id::of_json) {
+            self.bridge.dispatcher.cancel(&self.client.name, &id);
+        }
+    }
+}

@@ -1,0 +1,542 @@
+//! The limit: how many calls may run at an upstream at once. A state machine without clock or task.
+//!
+//! An upstream has some number of workers (Home Assistant has one: the thread of its event loop).
+//! More calls than that only wait inside it, where nobody can reorder them. How many wait shows in
+//! the latency: of `n` calls running, `n x (1 - base / latency)` are waiting, `base` being the
+//! latency without company. The limit is raised by one while it is used and fewer than [`ROOM`]
+//! wait, and lowered to what the upstream really works on once more than [`CROWD`] do. That is TCP
+//! Vegas (Brakmo and Peterson 1994) and the gradient limits of Netflix's concurrency-limits. Trouble
+//! halves the limit (AIMD, as in TCP Reno); that works without any latency, too.
+//!
+//! What is different here, and why:
+//!
+//! * **Classes.** A ping takes 2 ms, a list of tools 20 ms. Each class of calls is compared with its
+//!   own baseline, and the sums of both give the figure (Little's law). The fastest and the slowest
+//!   eighth are left out, so that a hiccup or a failed call decides nothing.
+//! * **Baseline.** It is the mean of *calm* calls: those that had no company. A plain minimum would
+//!   take every lucky call for the truth. When a busy upstream has had no calm calls for 30 s, or is
+//!   faster in company than it ever was alone, the limit goes down to the minimum for a handful of
+//!   calls (the `ProbeRTT` of BBR). So the baseline follows the upstream, up and down.
+//! * **Parked calls.** A script that sleeps for 10 s holds a place but loads nobody. A call counts
+//!   as parked once another one that started [`Settings::patience`] later was answered before it:
+//!   the upstream works, so the call is just waiting. Parked calls come on top of the limit, up to
+//!   the maximum, and are no evidence of load. The class remembers it for its next calls. When long
+//!   calls hold every place, one more may start, to find out; an upstream that hangs gets no more.
+//!
+//! Latencies are kept in microseconds, shares and means of calls in thousandths; no floats.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::{Duration, Instant};
+
+/// Fewer calls waiting at the upstream leave room for one more (thousandths of a call).
+const ROOM: u64 = 1_250;
+/// More calls waiting at the upstream are too many (thousandths of a call).
+const CROWD: u64 = 2_500;
+/// How many calls more than the upstream works on the limit leaves when it is lowered. They hide
+/// the time on the wire.
+const SLACK: usize = 2;
+/// Fewest and most answers on which a decision rests.
+const ANSWERS: (usize, usize) = (4, 32);
+/// Classes that are remembered; the one unused for longest is forgotten for a new one.
+const CLASSES: usize = 64;
+/// How many calm calls make a baseline, and what the old one is worth when a probe begins.
+const CALM_CALLS: u64 = 16;
+const OLD_CALLS: u64 = 2;
+/// So many overtaken calls in a row, and the next ones of the class are taken to be parked at once.
+const OVERTAKEN_CALLS: u8 = 3;
+/// How long a busy upstream may go without calm calls.
+const PROBE_EVERY: Duration = Duration::from_secs(30);
+/// Shortest and longest time that a probe may take.
+const PROBE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+/// Probes come so rarely that they take one part in this many of the time (eight, if the baseline
+/// is plainly out of date).
+const PROBE_SHARE: u32 = 50;
+/// Latencies are taken as at least and at most this, in microseconds: less than a millisecond is
+/// noise of this machine, more than an hour is none.
+const LATENCY: (u64, u64) = (1_000, 3_600_000_000);
+
+/// The bounds of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The limit is never lower; at least 1.
+    pub min: usize,
+    /// The limit is never higher; at least `min`.
+    pub max: usize,
+    /// A call that runs longer than this is asked whether it is only parked.
+    pub patience: Duration,
+}
+
+impl Settings {
+    /// Between 1 and `max`, with a patience of one second.
+    pub const fn up_to(max: usize) -> Self {
+        Self {
+            min: 1,
+            max,
+            patience: Duration::from_secs(1),
+        }
+    }
+
+    fn valid(self) -> Self {
+        let min = self.min.max(1);
+        let max = self.max.max(min);
+        Self { min, max, ..self }
+    }
+}
+
+/// A class of calls that take about the same time, such as a method, or a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Class(u64);
+
+impl Class {
+    /// The class with this name, for example `(method, tool)`.
+    pub fn of(name: impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+/// A call that has started and has not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Running(u64);
+
+/// How a call ended, as far as the load of the upstream is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The upstream answered, be it with an error of the tool.
+    Success,
+    /// The upstream could not keep up: a timeout, 503 or 504.
+    Overload,
+    /// Says nothing about load: the client left, no connection, a restart.
+    Ignored,
+}
+
+/// Why the limit is what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Nothing is known yet.
+    Start,
+    /// The limit was used and the upstream kept up.
+    Room,
+    /// Calls waited inside the upstream.
+    Crowd,
+    /// The upstream could not keep up.
+    Overload,
+    /// The settings changed.
+    Settings,
+}
+
+/// Figures of a limit, for the status.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Figures {
+    /// Calls that may run now: `limit` (or `min`, while probing) and the parked ones, up to `max`.
+    pub current: usize,
+    /// Calls that may work at the upstream at once.
+    pub limit: usize,
+    /// The lowest limit.
+    pub min: usize,
+    /// The highest limit, and the most calls ever running.
+    pub max: usize,
+    /// Calls that run now.
+    pub running: usize,
+    /// Those among them that wait at the upstream without loading it.
+    pub parked: usize,
+    /// Whether the limit is at its minimum for a moment, to measure latencies without company.
+    pub probing: bool,
+    /// Mean latency of the calls of the last decision, in milliseconds.
+    pub latency_ms: f64,
+    /// What those calls would have taken without company, in milliseconds.
+    pub baseline_ms: f64,
+    /// Why the limit changed last.
+    pub reason: Reason,
+    /// The limit before that.
+    pub previous: usize,
+    /// Seconds since then; none if it never changed.
+    pub changed_s_ago: Option<u64>,
+}
+
+/// What is known of a class.
+#[derive(Debug)]
+struct Known {
+    /// The latency without company, in microseconds.
+    base: u64,
+    /// Calm calls in it, up to [`CALM_CALLS`].
+    calm: u64,
+    /// So many of its calls in a row were overtaken.
+    overtaken: u8,
+    used: Instant,
+}
+
+/// A call on its way.
+#[derive(Debug)]
+struct Call {
+    class: Class,
+    started: Instant,
+    /// Calls working at the upstream when it started, itself included.
+    company: usize,
+}
+
+/// An answer that a decision rests on. Microseconds.
+#[derive(Debug)]
+struct Answer {
+    base: u64,
+    latency: u64,
+    company: usize,
+}
+
+/// The state of a limit.
+///
+/// Whoever drives it starts a call only if there [is room](Limit::has_room), and reports every end.
+#[derive(Debug)]
+pub struct Limit {
+    settings: Settings,
+    /// Calls that may work at the upstream at once.
+    places: usize,
+    /// Nothing ever spoke against growing: double instead of adding one.
+    sprint: bool,
+    /// In the order of their start.
+    running: BTreeMap<Running, Call>,
+    next: Running,
+    classes: BTreeMap<Class, Known>,
+    /// The latest start of a call that was answered.
+    answered: Option<Instant>,
+    /// The last call that started as one more than `min` at work.
+    crowded: Option<Running>,
+    /// Answers since the last decision, of calls from `fresh` on.
+    answers: Vec<Answer>,
+    fresh: Running,
+    /// Only trouble of calls from here on lowers the limit again.
+    trouble: Running,
+    /// The probe going on: since when, and for how long at most.
+    probe: Option<(Instant, Duration)>,
+    probe_every: Duration,
+    /// Calm calls since `calm`, the last time there had been enough.
+    calm_calls: u64,
+    calm: Option<Instant>,
+    /// Mean latency and mean base at the last decision.
+    measured: (u64, u64),
+    reason: Reason,
+    previous: usize,
+    changed: Option<Instant>,
+}
+
+impl Limit {
+    /// A limit that starts at its minimum and doubles until something speaks against it.
+    pub fn new(settings: Settings) -> Self {
+        let settings = settings.valid();
+        Self {
+            settings,
+            places: settings.min,
+            sprint: true,
+            running: BTreeMap::new(),
+            next: Running(0),
+            classes: BTreeMap::new(),
+            answered: None,
+            crowded: None,
+            answers: Vec::new(),
+            fresh: Running(0),
+            trouble: Running(0),
+            probe: None,
+            probe_every: PROBE_EVERY,
+            calm_calls: 0,
+            calm: None,
+            measured: (0, 0),
+            reason: Reason::Start,
+            previous: settings.min,
+            changed: None,
+        }
+    }
+
+    /// Other bounds from now on; what was learned stays.
+    pub fn set(&mut self, now: Instant, settings: Settings) {
+        self.settings = settings.valid();
+        self.change(now, self.places, Reason::Settings);
+    }
+
+    /// How many calls may run now, between `min` and `max`.
+    pub fn current(&self, now: Instant) -> usize {
+        let allowed = self.allowed(now);
+        let stuck = self
+            .stuck_from(allowed)
+            .is_some_and(|from| self.is_long(from, now));
+        (allowed + self.parked() + usize::from(stuck)).min(self.settings.max)
+    }
+
+    /// Whether one more call may start now.
+    pub fn has_room(&self, now: Instant) -> bool {
+        self.running.len() < self.current(now)
+    }
+
+    /// When there may be room although nothing starts or ends; to be asked again then.
+    pub fn next_change(&self, now: Instant) -> Option<Instant> {
+        let probe = self
+            .probe
+            .and_then(|(since, longest)| since.checked_add(longest));
+        let stuck = self.stuck_from(self.allowed(now));
+        let stuck = stuck.and_then(|from| from.checked_add(self.settings.patience));
+        [probe, stuck]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now)
+            .min()
+    }
+
+    /// A call starts. It is to be reported to [`Limit::finish`], whatever becomes of it.
+    pub fn start(&mut self, now: Instant, class: Class) -> Running {
+        let id = self.next;
+        self.next = Running(id.0 + 1);
+        let company = self.running.len() - self.parked() + 1;
+        if company > self.settings.min {
+            self.crowded = Some(id);
+        }
+        let call = Call {
+            class,
+            started: now,
+            company,
+        };
+        self.running.insert(id, call);
+        id
+    }
+
+    /// A call is over. One that was over already changes nothing.
+    pub fn finish(&mut self, now: Instant, id: Running, outcome: Outcome) {
+        if self.probe.is_some() && !self.probing(now) {
+            self.end_probe(now);
+        }
+        let Some(call) = self.running.remove(&id) else {
+            return;
+        };
+        match outcome {
+            Outcome::Success => self.learn(now, id, &call),
+            Outcome::Overload if id >= self.trouble && !self.is_overtaken(&call) => {
+                self.trouble = self.next;
+                self.sprint = false;
+                self.change(now, self.places / 2, Reason::Overload);
+            }
+            Outcome::Overload | Outcome::Ignored => {}
+        }
+    }
+
+    /// The figures now.
+    pub fn figures(&self, now: Instant) -> Figures {
+        let ms = |micros| Duration::from_micros(micros).as_secs_f64() * 1000.0;
+        let ago = |at| now.saturating_duration_since(at).as_secs();
+        Figures {
+            current: self.current(now),
+            limit: self.places,
+            min: self.settings.min,
+            max: self.settings.max,
+            running: self.running.len(),
+            parked: self.parked(),
+            probing: self.probing(now),
+            latency_ms: ms(self.measured.0),
+            baseline_ms: ms(self.measured.1),
+            reason: self.reason,
+            previous: self.previous,
+            changed_s_ago: self.changed.map(ago),
+        }
+    }
+
+    /// Calls that may work at the upstream now.
+    fn allowed(&self, now: Instant) -> usize {
+        let probing = self.probing(now);
+        if probing {
+            self.settings.min
+        } else {
+            self.places
+        }
+    }
+
+    fn probing(&self, now: Instant) -> bool {
+        let over = |(since, longest)| now.saturating_duration_since(since) >= longest;
+        self.probe.is_some_and(|probe| !over(probe))
+    }
+
+    fn is_long(&self, from: Instant, to: Instant) -> bool {
+        to.saturating_duration_since(from) >= self.settings.patience
+    }
+
+    /// Whether a call was answered that started clearly later.
+    fn is_overtaken(&self, call: &Call) -> bool {
+        self.answered
+            .is_some_and(|later| self.is_long(call.started, later))
+    }
+
+    fn is_parked(&self, call: &Call) -> bool {
+        let class = self.classes.get(&call.class);
+        class.is_some_and(|class| class.overtaken >= OVERTAKEN_CALLS) || self.is_overtaken(call)
+    }
+
+    fn working(&self) -> impl Iterator<Item = &Call> {
+        self.running.values().filter(|call| !self.is_parked(call))
+    }
+
+    fn parked(&self) -> usize {
+        self.running.len() - self.working().count()
+    }
+
+    /// If calls hold every place, the start of the one that took the last. When even that one has
+    /// run for long, one more call may start, to find out whether they are parked or stuck.
+    fn stuck_from(&self, allowed: usize) -> Option<Instant> {
+        self.working().nth(allowed - 1).map(|call| call.started)
+    }
+
+    /// An answer came: what it says about its class, then about the load.
+    fn learn(&mut self, now: Instant, id: Running, ended: &Call) {
+        let (parked, overtaken) = (self.is_parked(ended), self.is_overtaken(ended));
+        self.answered = self.answered.max(Some(ended.started));
+        let latency = now.saturating_duration_since(ended.started).as_micros();
+        let latency = u64::try_from(latency).unwrap_or(u64::MAX);
+        let latency = latency.clamp(LATENCY.0, LATENCY.1);
+        let calm = !parked && self.crowded.is_none_or(|crowded| crowded < id);
+
+        let class = self.class(now, ended.class, latency);
+        class.used = now;
+        class.overtaken = if overtaken {
+            class.overtaken.saturating_add(1)
+        } else {
+            0
+        };
+        if parked {
+            return;
+        }
+        if calm {
+            class.learn(latency);
+        }
+        let base = class.base;
+        if calm {
+            self.calm_calls += 1;
+            if self.calm_calls >= CALM_CALLS {
+                self.end_probe(now);
+            }
+        }
+        if self.probe.is_none() && id >= self.fresh && ended.company * 2 >= self.places {
+            let company = ended.company;
+            self.answers.push(Answer {
+                base,
+                latency,
+                company,
+            });
+            if self.answers.len() >= (2 * self.places).clamp(ANSWERS.0, ANSWERS.1) {
+                self.decide(now);
+            }
+        }
+    }
+
+    /// A class; a new one is taken to have been slowed down as the others were.
+    fn class(&mut self, now: Instant, class: Class, latency: u64) -> &mut Known {
+        if !self.classes.contains_key(&class) && self.classes.len() >= CLASSES {
+            let oldest = self.classes.iter().min_by_key(|(_, class)| class.used);
+            if let Some(oldest) = oldest.map(|(class, _)| *class) {
+                self.classes.remove(&oldest);
+            }
+        }
+        let (mean, base) = self.measured;
+        self.classes.entry(class).or_insert_with(|| {
+            let base = if mean > base {
+                latency
+                    .saturating_sub(mean - base)
+                    .max(latency * base / mean)
+            } else {
+                latency
+            };
+            Known {
+                base,
+                calm: 0,
+                overtaken: 0,
+                used: now,
+            }
+        })
+    }
+
+    /// Moves the limit by what the answers since the last decision say.
+    fn decide(&mut self, now: Instant) {
+        let mut answers = std::mem::take(&mut self.answers);
+        answers.sort_unstable_by_key(|answer| answer.latency.saturating_sub(answer.base));
+        let cut = answers.len() / 8;
+        let kept = &answers[cut..answers.len() - cut];
+        let count = kept.len() as u64;
+        let base = kept.iter().map(|answer| answer.base).sum::<u64>() / count;
+        let latency = kept.iter().map(|answer| answer.latency).sum::<u64>() / count;
+        let company = kept.iter().map(|answer| answer.company as u64).sum::<u64>() * 1000 / count;
+        let fullest = kept.iter().map(|answer| answer.company).max();
+        self.measured = (latency, base);
+
+        let working = company * base.min(latency) / latency;
+        let waiting = company - working;
+        if waiting > CROWD.max(company / 5) {
+            self.sprint = false;
+            let goal = usize::try_from((working + 500) / 1000).unwrap_or(self.places) + SLACK;
+            self.change(
+                now,
+                goal.max(self.places / 2).min(self.places),
+                Reason::Crowd,
+            );
+        } else if waiting < ROOM.max(company / 10) && fullest >= Some(self.places) {
+            let step = if self.sprint { self.places } else { 1 };
+            self.change(now, self.places + step, Reason::Room);
+        }
+        self.fresh = self.next;
+        // Faster in company than alone: the baseline is out of date.
+        let every = if latency * 4 < base * 3 {
+            self.probe_every / 8
+        } else {
+            self.probe_every
+        };
+        let due = |calm| now.saturating_duration_since(calm) >= every;
+        if self.places > self.settings.min && self.calm.is_none_or(due) {
+            self.start_probe(now);
+        }
+    }
+
+    fn start_probe(&mut self, now: Instant) {
+        let (latency, base) = self.measured;
+        let longest = Duration::from_micros(2 * latency + CALM_CALLS * base);
+        self.probe = Some((now, longest.clamp(PROBE.0, PROBE.1)));
+        self.calm_calls = 0;
+        for class in self.classes.values_mut() {
+            class.calm = class.calm.min(OLD_CALLS);
+        }
+    }
+
+    /// There were enough calm calls, or it took too long to get them.
+    fn end_probe(&mut self, now: Instant) {
+        self.calm = Some(now);
+        self.calm_calls = 0;
+        if let Some((since, _)) = self.probe.take() {
+            let took = now.saturating_duration_since(since);
+            self.probe_every = PROBE_EVERY.max(took.saturating_mul(PROBE_SHARE));
+            self.fresh = self.next;
+        }
+    }
+
+    fn change(&mut self, now: Instant, places: usize, reason: Reason) {
+        let places = places.clamp(self.settings.min, self.settings.max);
+        if places != self.places {
+            (self.previous, self.places) = (self.places, places);
+            (self.reason, self.changed) = (reason, Some(now));
+            // Answers of calls that started under the old limit do not count.
+            self.answers.clear();
+            self.fresh = self.next;
+        }
+    }
+}
+
+impl Known {
+    /// Takes a calm call into the baseline. A single hiccup does not count for much.
+    fn learn(&mut self, latency: u64) {
+        let most = if self.calm == 0 {
+            latency
+        } else {
+            2 * self.base
+        };
+        let before = self.calm.min(CALM_CALLS - 1);
+        self.base = (self.base * before + latency.min(most)) / (before + 1);
+        self.calm = before + 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;
