@@ -24,13 +24,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub enum Level {
     /// What stops the bridge or a call.
     #[serde(alias = "fatal")]
+    #[value(alias = "fatal")]
     Error,
     /// What somebody should look at.
     #[serde(alias = "warning")]
+    #[value(alias = "warning")]
     Warn,
     /// A line for each call.
     #[default]
     #[serde(alias = "notice")]
+    #[value(alias = "notice")]
     Info,
     /// The bridge's own decisions.
     Debug,

@@ -100,7 +100,10 @@ pub struct Config {
 
 /// The queue in front of the upstream.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a group of keys such as `queue.max_waiting`, in the environment MCP_BRIDGE__QUEUE__MAX_WAITING"
+)]
 pub struct Queue {
     /// Calls that may wait at the same time. When they do, less urgent ones give way.
     pub max_waiting: usize,
@@ -119,8 +122,10 @@ pub struct Queue {
     #[schemars(with = "String")]
     pub duplicate_window: Duration,
     /// Tools that only look, besides those that say so themselves; `*` stands for anything.
+    #[serde(deserialize_with = "units::list")]
     pub reads: Vec<String>,
     /// Tools of which a second call means a second step, such as `*Louder`.
+    #[serde(deserialize_with = "units::list")]
     pub steps: Vec<String>,
     /// How long a call may take, waiting included. Most clients give up after 60 seconds.
     #[serde(with = "units::duration")]
@@ -130,7 +135,10 @@ pub struct Queue {
 
 /// Bounds of what is taken from outside.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a group of keys such as `limits.connections`, in the environment MCP_BRIDGE__LIMITS__CONNECTIONS"
+)]
 pub struct Limits {
     /// Size of a request's body.
     #[serde(with = "units::bytes")]
@@ -171,12 +179,17 @@ pub struct Limits {
 
 /// Who may come in, besides holding a token.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a group of keys such as `access.allowed_hosts`, in the environment MCP_BRIDGE__ACCESS__ALLOWED_HOSTS"
+)]
 pub struct Access {
     /// Public host names under which the bridge is reached. Addresses and private names need no
     /// entry.
+    #[serde(deserialize_with = "units::list")]
     pub allowed_hosts: Vec<String>,
     /// Origins of web pages that may use the bridge, such as `https://chat.example.org`.
+    #[serde(deserialize_with = "units::list")]
     pub allowed_origins: Vec<String>,
 }
 

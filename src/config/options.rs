@@ -23,7 +23,11 @@ struct Options {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a group of keys such as `max_waiting`"
+)]
 struct QueueOptions {
     max_waiting: Option<usize>,
     max_waiting_per_client: Option<usize>,

@@ -253,11 +253,11 @@ pub(super) fn explain(error: &figment::Error) -> ConfigError {
                 if path.last() != Some(name) {
                     path.push(name.clone());
                 }
-                let near = nearest(name, known);
-                let near = near
-                    .map(|near| format!("; did you mean `{near}`?"))
-                    .unwrap_or_default();
-                format!("there is no such key{near}")
+                format!("there is no such key{}", hint(name, known))
+            }
+            Kind::UnknownVariant(name, known) => {
+                let (hint, known) = (hint(name, known), known.join(", "));
+                format!("{name:?} is none of {known}{hint}")
             }
             kind => kind.to_string(),
         };
@@ -268,6 +268,12 @@ pub(super) fn explain(error: &figment::Error) -> ConfigError {
         Fault { source, key, what }
     });
     ConfigError(faults.collect())
+}
+
+fn hint(name: &str, known: &[&'static str]) -> String {
+    nearest(name, known)
+        .map(|near| format!("; did you mean `{near}`?"))
+        .unwrap_or_default()
 }
 
 fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {

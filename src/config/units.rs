@@ -1,4 +1,9 @@
-//! Durations and sizes as people write them: `50s`, `250ms`, `2m`; `4MiB`, `512KiB`.
+//! Values as people write them: durations (`50s`, `250ms`, `2m`), sizes (`4MiB`, `512KiB`), and
+//! lists (`a,b` in the environment).
+
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// Reads and writes a [`std::time::Duration`], to be named in `#[serde(with)]`.
 pub(super) mod duration {
@@ -68,13 +73,40 @@ pub(super) mod bytes {
     }
 }
 
+/// Reads a list of texts, to be named in `#[serde(deserialize_with)]`. A text is a list, too, with
+/// commas: the environment has no simple way to write another.
+pub(super) fn list<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    struct List;
+    impl<'de> Visitor<'de> for List {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a list of texts")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+            if text.starts_with('[') {
+                return Err(E::custom(format!("the list {text:?} has no proper end")));
+            }
+            let entries = text.split(',').map(str::trim);
+            let entries = entries.filter(|entry| !entry.is_empty());
+            Ok(entries.map(str::to_owned).collect())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, entries: A) -> Result<Self::Value, A::Error> {
+            Deserialize::deserialize(SeqAccessDeserializer::new(entries))
+        }
+    }
+    d.deserialize_any(List)
+}
+
 /// A text, or a bare number, which lacks its unit and is refused with its digits in the message.
 struct Text(String);
 
-impl<'de> serde::Deserialize<'de> for Text {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct AnyScalar;
-        impl serde::de::Visitor<'_> for AnyScalar {
+        impl Visitor<'_> for AnyScalar {
             type Value = Text;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::bridge::program;
 
@@ -136,7 +136,13 @@ fn wrong_values_are_refused_with_their_place() {
         ),
         ("upstream: 'http://u:p@x'", &["upstream", "password"]),
         ("listen: 8124", &["listen"]),
-        ("log_level: loud", &["log_level"]),
+        ("log_level: loud", &["log_level", "none of error", "trace"]),
+        ("log_level: debugg", &["log_level", "did you mean `debug`?"]),
+        (
+            "queue: 5",
+            &["queue", "a group of keys", "queue.max_waiting"],
+        ),
+        ("access: {allowed_hosts: 5}", &["allowed_hosts", "a list"]),
         ("upstream_token: 123", &["upstream_token", "quotes"]),
         ("upstream_token: ''", &["upstream_token", "empty"]),
         (
@@ -148,8 +154,6 @@ fn wrong_values_are_refused_with_their_place() {
             &["access.allowed_origins", "https://"],
         ),
         ("[1, 2]", &["bridge.yaml"]),
-        ("queue: {a: *b}", &["bridge.yaml"]),
-        ("\t", &["bridge.yaml"]),
     ] {
         let file = write(folder, "bridge.yaml", yaml);
         let said = print(folder, &["--config", &file], &[]).unwrap_err();
@@ -201,6 +205,58 @@ fn the_token_may_lie_in_a_file_but_not_in_two_places() {
         said.contains("MCP_BRIDGE__UPSTREAM_TOKEN_FILE") || said.contains("upstream_token_file"),
         "{said}"
     );
+}
+
+#[test]
+fn a_list_in_the_environment_needs_no_brackets() {
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = |text: &str| {
+        let environment = [("MCP_BRIDGE__ACCESS__ALLOWED_HOSTS", text)];
+        let config = print(folder.path(), &[], &environment)?;
+        Ok::<_, String>(config["access"]["allowed_hosts"].clone())
+    };
+    assert_eq!(hosts("a.example").unwrap(), json!(["a.example"]));
+    let two = json!(["a.example", "b.example"]);
+    for text in [
+        "a.example,b.example",
+        " a.example , b.example,",
+        "[a.example, b.example]",
+    ] {
+        assert_eq!(hosts(text).unwrap(), two, "{text}");
+    }
+    assert_eq!(hosts("").unwrap(), json!([]));
+    assert!(hosts("[a.example").unwrap_err().contains("no proper end"));
+}
+
+#[test]
+fn a_value_in_the_place_of_a_group_is_refused_with_an_example() {
+    let folder = tempfile::tempdir().unwrap();
+    for (group, example) in [
+        (
+            "QUEUE",
+            "`queue.max_waiting`, in the environment MCP_BRIDGE__QUEUE__MAX_WAITING",
+        ),
+        ("LIMITS", "`limits.connections`"),
+        ("ACCESS", "`access.allowed_hosts`"),
+    ] {
+        let name = format!("MCP_BRIDGE__{group}");
+        let said = print(folder.path(), &[], &[(&name, "5")]).unwrap_err();
+        assert!(
+            said.contains(&format!("environment: {name}: ")) && said.contains(example),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn the_log_levels_of_home_assistant_are_understood_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for (name, level) in [("warning", "warn"), ("notice", "info"), ("fatal", "error")] {
+        let flag = print(folder, &["--log-level", name], &[]).unwrap();
+        let variable = print(folder, &[], &[("MCP_BRIDGE__LOG_LEVEL", name)]).unwrap();
+        assert_eq!([&flag["log_level"], &variable["log_level"]], [level, level]);
+    }
 }
 
 #[test]
