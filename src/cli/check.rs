@@ -5,6 +5,8 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use url::Position;
+
 use crate::access::Registry;
 use crate::app::{StartError, find_upstream};
 use crate::config::{Flags, Settings};
@@ -116,7 +118,8 @@ async fn upstream(settings: Settings) -> bool {
         Way::Supervisor => "through the Supervisor",
         Way::Demo => "the built-in house",
     };
-    line("upstream", Ok(format!("{} ({way})", upstream.url())));
+    let address = &upstream.url()[..Position::AfterPath];
+    line("upstream", Ok(format!("{address} ({way})")));
     let handshake = ask(&upstream, "ping").await.map(|_| ());
     let introduced = upstream.introduction(Duration::ZERO).await;
     let name = introduced.and_then(|i| {

@@ -75,6 +75,7 @@ pub struct Config {
     /// Use the built-in house instead of Home Assistant.
     pub demo: bool,
     /// Where the MCP server is: `auto`, or a URL. A URL without a path means Home Assistant's own.
+    #[serde(serialize_with = "units::without_query")]
     pub upstream: String,
     /// The token to show there; with Home Assistant a long-lived access token. Not needed under the
     /// Supervisor.
@@ -85,6 +86,7 @@ pub struct Config {
     /// Whether the certificate of the upstream must be valid for its name.
     pub upstream_verify_tls: bool,
     /// Address of the Supervisor.
+    #[serde(serialize_with = "units::without_query")]
     pub supervisor: String,
     /// How much is logged.
     pub log_level: Level,

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use figment::Figment;
 use figment::providers::{Format as _, Json};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::file::Secret;
 use super::{ConfigError, sources};
 use crate::telemetry::Level;
 
@@ -18,7 +20,7 @@ struct Options {
     /// Seconds.
     call_timeout: Option<u64>,
     log_level: Option<Level>,
-    home_assistant_token: Option<String>,
+    home_assistant_token: Option<Secret>,
     queue: QueueOptions,
 }
 
@@ -45,7 +47,9 @@ pub(super) fn read(path: &Path) -> Result<Map<String, Value>, ConfigError> {
     let options: Options = file.extract().map_err(|error| sources::explain(&error))?;
     let token = options
         .home_assistant_token
-        .filter(|token| !token.trim().is_empty());
+        .filter(|token| !token.is_empty())
+        .map(Secret::into_inner);
+    let token = token.as_ref().map(ExposeSecret::expose_secret);
     let timeout = options.call_timeout.map(|seconds| format!("{seconds}s"));
     let queue = without_null([
         ("max_parallel_calls", json!(options.max_parallel_calls)),

@@ -8,6 +8,7 @@ use figment::value::{Dict, Map};
 use figment::{Figment, Metadata, Provider};
 use secrecy::SecretString;
 use serde::Serialize;
+use serde::de::Error as _;
 
 use super::file::{Config, Profile};
 use super::{ConfigError, Fault, Settings, options, validate};
@@ -220,7 +221,9 @@ impl Format for Yaml {
     fn from_str<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Self::Error> {
         match serde_yaml::from_str(text)? {
             serde_yaml::Value::Null => serde_yaml::from_str("{}"),
-            value => serde_yaml::from_value(value),
+            keys @ serde_yaml::Value::Mapping(_) => serde_yaml::from_value(keys),
+            // The text of a type error would quote the file, which may be that of the token.
+            _ => Err(Self::Error::custom("keys with their values are expected")),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Values as people write them: durations (`50s`, `250ms`, `2m`), sizes (`4MiB`, `512KiB`), and
-//! lists (`a,b` in the environment).
+//! Values as people write them: durations (`50s`, `250ms`, `2m`), sizes (`4MiB`, `512KiB`), lists
+//! (`a,b` in the environment), and addresses as they may be shown.
 
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Error, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serializer};
 
 /// Reads and writes a [`std::time::Duration`], to be named in `#[serde(with)]`.
 pub(super) mod duration {
@@ -71,6 +71,13 @@ pub(super) mod bytes {
                 ))
             })
     }
+}
+
+/// Writes an address without what stands behind its path, where keys are found; to be named in
+/// `#[serde(serialize_with)]`.
+pub(super) fn without_query<S: Serializer>(address: &str, s: S) -> Result<S::Ok, S::Error> {
+    let end = address.find(['?', '#']).unwrap_or(address.len());
+    s.serialize_str(&address[..end])
 }
 
 /// Reads a list of texts, to be named in `#[serde(deserialize_with)]`. A text is a list, too, with

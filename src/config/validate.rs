@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
-use url::Url;
+use url::{Position, Url};
 
 use super::file::{Config, Queue, Secret};
 use super::sources::Environment;
@@ -46,12 +46,13 @@ impl Faults<'_> {
     }
 
     fn url(&mut self, key: &str, text: &str) -> Option<Url> {
+        // What cannot be taken apart is not repeated: nobody knows where in it the password is.
         let example = "write it like http://homeassistant.local:8123";
         match Url::parse(text) {
             Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => {
                 self.add(
                     key,
-                    format_args!("{text:?} is no address of a web server; {example}"),
+                    format_args!("it is no address of a web server; {example}"),
                 );
                 None
             }
@@ -64,7 +65,7 @@ impl Faults<'_> {
             }
             Ok(url) => Some(url),
             Err(error) => {
-                self.add(key, format_args!("{text:?} is no URL ({error}); {example}"));
+                self.add(key, format_args!("it is no URL ({error}); {example}"));
                 None
             }
         }
@@ -218,13 +219,19 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
     faults.expect_time("limits.body_timeout", limits.body_timeout);
     faults.expect_time("limits.connect_timeout", limits.connect_timeout);
     faults.expect_time("limits.response_timeout", limits.response_timeout);
-    for origin in &access.allowed_origins {
-        if !Url::parse(origin).is_ok_and(|url| url.origin().is_tuple()) {
+    for (n, origin) in (1..).zip(&access.allowed_origins) {
+        if !Url::parse(origin).is_ok_and(|url| is_origin(&url)) {
             let what =
-                format_args!("{origin:?} is no origin; write it like https://chat.example.org");
+                format_args!("entry {n} is no origin; write it like https://chat.example.org");
             faults.add("access.allowed_origins", what);
         }
     }
+}
+
+/// Whether there is nothing in it but scheme, host and port.
+fn is_origin(url: &Url) -> bool {
+    let bare = url.username().is_empty() && url.password().is_none();
+    url.origin().is_tuple() && bare && &url[Position::BeforePath..] == "/"
 }
 
 /// The token, said directly or in a file, but not both ways.

@@ -127,6 +127,10 @@ async fn check_lists_what_is_right() {
         assert!(said.contains(step), "{step} is missing in:\n{said}");
     }
     assert!(!said.contains("FAIL"));
+    let url = format!("{}?key=s3cret", house.url());
+    let said = text(&run(&["check", "--data", data, "--upstream", &url]).stdout);
+    assert!(said.contains("(configured)"), "{said}");
+    assert!(!said.contains("s3cret"), "{said}");
     assert!(run(&["check", "--data", data, "--demo"]).status.success());
 }
 

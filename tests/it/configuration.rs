@@ -208,6 +208,52 @@ fn the_token_may_lie_in_a_file_but_not_in_two_places() {
 }
 
 #[test]
+fn no_message_repeats_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let refused = |args: &[&str], environment: &[(&str, &str)], word: &str| {
+        let said = print(folder, args, environment).unwrap_err();
+        assert!(!said.contains("s3cret"), "{said}");
+        assert!(said.contains(word), "{said}");
+    };
+    for url in [
+        "http://me:s3cret@host:999999",
+        "ftp://me:s3cret@host",
+        "http://me:s3cret@ho st:80",
+        "http://me:s3cret@host",
+        "me:s3cret@host",
+    ] {
+        refused(&["--upstream", url], &[], "command line: upstream: ");
+        let variable = [("MCP_BRIDGE__SUPERVISOR", url)];
+        refused(&[], &variable, "environment: supervisor: ");
+        let variable = [("MCP_BRIDGE__ACCESS__ALLOWED_ORIGINS", url)];
+        refused(&[], &variable, "access.allowed_origins: entry 1 ");
+    }
+    let file = write(folder, "token", "s3cret\n");
+    refused(&["--config", &file], &[], "keys with their values");
+    write(
+        folder,
+        "options.json",
+        r#"{"home_assistant_token": 987654321}"#,
+    );
+    let said = print(folder, &[], &[]).unwrap_err();
+    assert!(
+        said.contains("home_assistant_token: a text is expected") && !said.contains("987654321"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_address_is_printed_without_its_query() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = "http://ha:8123/api/mcp?key=s3cret#s3cret";
+    let environment = [("MCP_BRIDGE__SUPERVISOR", "http://supervisor?s3cret")];
+    let config = print(folder.path(), &["--upstream", url], &environment).unwrap();
+    assert_eq!(config["upstream"], "http://ha:8123/api/mcp");
+    assert_eq!(config["supervisor"], "http://supervisor");
+}
+
+#[test]
 fn a_list_in_the_environment_needs_no_brackets() {
     let folder = tempfile::tempdir().unwrap();
     let hosts = |text: &str| {
