@@ -37,6 +37,12 @@ impl Secret {
     pub fn is_empty(&self) -> bool {
         self.0.expose_secret().trim().is_empty()
     }
+
+    /// Whether an HTTP header can hold it.
+    pub fn fits_header(&self) -> bool {
+        let mut bytes = self.0.expose_secret().bytes();
+        bytes.all(|byte| matches!(byte, b' '..=b'~'))
+    }
 }
 
 impl From<&str> for Secret {

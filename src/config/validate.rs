@@ -258,5 +258,13 @@ fn token(faults: &mut Faults<'_>, token: Option<Secret>, file: Option<&Path>) ->
         faults.add(key, "it is empty");
         return None;
     }
+    if !token.fits_header() {
+        faults.add(
+            key,
+            "it has a character that no HTTP header can hold: a line break inside, a control \
+             character, or one that is not ASCII; copy the token again",
+        );
+        return None;
+    }
     Some(token)
 }

@@ -208,6 +208,30 @@ fn the_token_may_lie_in_a_file_but_not_in_two_places() {
 }
 
 #[test]
+fn a_token_that_no_header_can_hold_is_refused_and_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for token in [
+        "s3cret\nline",
+        "s3cret\u{7}bell",
+        "s3cret-\u{e4}",
+        "s3cret\tx",
+    ] {
+        let said = print(folder, &["--upstream-token", token], &[]).unwrap_err();
+        assert!(
+            said.contains("command line: upstream_token: ") && said.contains("no HTTP header"),
+            "{said}"
+        );
+        let file = write(folder, "token", token);
+        let environment = [("MCP_BRIDGE__UPSTREAM_TOKEN_FILE", file.as_str())];
+        let in_file = print(folder, &[], &environment).unwrap_err();
+        assert!(in_file.contains("upstream_token_file: it has"), "{in_file}");
+        assert!(!(said + &in_file).contains("s3cret"));
+    }
+    assert!(print(folder, &["--upstream-token", "eyJ.a-b_c~d+e/f=="], &[]).is_ok());
+}
+
+#[test]
 fn no_message_repeats_a_secret() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
