@@ -81,7 +81,7 @@ pub fn run() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Serve(cli.flags)) {
         Command::Serve(flags) => loaded(&flags).and_then(serve::run),
         Command::Check(flags) => return check::run(&flags),
-        Command::Healthcheck(flags) => loaded(&flags).and_then(|l| healthcheck::run(&l.settings)),
+        Command::Healthcheck(flags) => healthcheck::run(&flags),
         Command::Config(command) => config::run(&command),
         Command::Token(args) => token::run(&args.command),
     };

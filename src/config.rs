@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use crate::homeassistant::Wish;
 use crate::{access, dispatch, http, server, telemetry, upstream};
 pub use file::{Config, Profile, Secret};
-pub use sources::{Environment, Flags, Loaded, load};
+pub use sources::{Environment, Flags, Loaded, data_folder, listen, load};
 
 /// Everything that the bridge is told, checked.
 #[derive(Debug, Clone)]

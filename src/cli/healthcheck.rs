@@ -7,15 +7,15 @@ use anyhow::Context;
 use http::HeaderMap;
 use url::Url;
 
-use crate::config::Settings;
+use crate::config::{self, Environment, Flags};
 use crate::upstream::http_client::{self, HttpClient};
 
 /// Asks `/health/live` on the listener for clients.
 ///
 /// # Errors
-/// When it does not answer, or not with success.
-pub(super) fn run(settings: &Settings) -> anyhow::Result<()> {
-    let address = reachable(settings.listen);
+/// When it does not answer, or not with success; when nothing says where it listens.
+pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
+    let address = reachable(config::listen(flags, &Environment::of_process())?);
     let url = Url::parse(&format!("http://{address}/health/live"))?;
     let patience = Duration::from_secs(3);
     let client = HttpClient::new(&http_client::Settings {

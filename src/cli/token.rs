@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::access::{Registry, Terms};
-use crate::config::{Flags, Profile};
+use crate::config::{self, Environment, Flags, Profile};
 use crate::protocol::priority::Priority;
 
 #[derive(Debug, Subcommand)]
@@ -59,14 +59,15 @@ impl Place {
             profile: self.profile,
             ..Flags::default()
         };
-        Ok(Registry::new(super::loaded(&flags)?.settings.data))
+        let folder = config::data_folder(&flags, &Environment::of_process())?;
+        Ok(Registry::new(folder))
     }
 }
 
 /// Does what was asked for.
 ///
 /// # Errors
-/// A wrong configuration, a name that does not fit, or a folder that cannot be written.
+/// No data folder, a name that does not fit, or a folder that cannot be written.
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Show(place) => {

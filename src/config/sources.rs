@@ -1,14 +1,15 @@
 //! The layers of the configuration, and what is said when one of them is wrong.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized};
-use figment::value::{Dict, Map};
+use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Provider};
 use secrecy::SecretString;
 use serde::Serialize;
-use serde::de::Error as _;
+use serde::de::{DeserializeOwned, Error as _};
 
 use super::file::{Config, Profile};
 use super::{ConfigError, Fault, Settings, options, validate};
@@ -100,6 +101,39 @@ pub struct Loaded {
 /// # Errors
 /// Everything that is wrong, each with its place.
 pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigError> {
+    let lower = lower_layers(flags, environment)?;
+    let path = folder(&with_upper_layers(lower.clone(), flags))?.join("options.json");
+    let options = Layer {
+        name: path.display().to_string(),
+        dict: dict_of(&options::read(&path)?),
+    };
+    let figment = with_upper_layers(lower.merge(options), flags);
+    let config: Config = figment.extract().map_err(|error| explain(&error))?;
+    let settings = validate::settings(config.clone(), environment, &|key| place(&figment, key))?;
+    Ok(Loaded { config, settings })
+}
+
+/// The address for clients alone, for those who ask a running bridge: what else is configured does
+/// not concern them, and may have changed since it started.
+///
+/// # Errors
+/// A layer that cannot be read, or a value that is no address.
+pub fn listen(flags: &Flags, environment: &Environment) -> Result<SocketAddr, ConfigError> {
+    let lower = lower_layers(flags, environment)?;
+    value(&with_upper_layers(lower, flags), "listen")
+}
+
+/// The data folder alone, so that a client can be locked out whatever else is wrong.
+///
+/// # Errors
+/// A layer that cannot be read, or no folder.
+pub fn data_folder(flags: &Flags, environment: &Environment) -> Result<PathBuf, ConfigError> {
+    let lower = lower_layers(flags, environment)?;
+    folder(&with_upper_layers(lower, flags))
+}
+
+/// The layers below the options of the app.
+fn lower_layers(flags: &Flags, environment: &Environment) -> Result<Figment, ConfigError> {
     let under_supervisor = environment.supervisor_token.is_some();
     let state = environment
         .state_folder
@@ -128,29 +162,37 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigEr
         std::fs::read(&file).map_err(|error| fault(error.to_string()))?;
         figment = figment.merge(Yaml::file_exact(&file));
     }
+    Ok(figment)
+}
+
+/// With the layers above the options of the app. Only these and the ones below can say where the
+/// options are.
+fn with_upper_layers(figment: Figment, flags: &Flags) -> Figment {
     let variables = Env::prefixed(PREFIX)
         .ignore(&["config", "profile"])
         .split("__");
-    let flags = Serialized::defaults(flags);
-    // Only the layers above the options can say where the options are.
-    let folder = figment
-        .clone()
-        .merge(variables.clone())
-        .merge(Layer::of_flags(&flags));
-    let folder: PathBuf = folder
-        .extract_inner("data")
-        .map_err(|error| explain(&error))?;
-    let options = folder.join("options.json");
-    figment = figment
-        .merge(Layer {
-            name: options.display().to_string(),
-            dict: dict_of(&options::read(&options)?),
-        })
-        .merge(variables)
-        .merge(Layer::of_flags(&flags));
-    let config: Config = figment.extract().map_err(|error| explain(&error))?;
-    let settings = validate::settings(config.clone(), environment, &|key| place(&figment, key))?;
-    Ok(Loaded { config, settings })
+    let flags = Layer {
+        name: "command line".to_owned(),
+        dict: dict_of(flags),
+    };
+    figment.merge(variables).merge(flags)
+}
+
+fn folder(figment: &Figment) -> Result<PathBuf, ConfigError> {
+    let folder: PathBuf = value(figment, "data")?;
+    if folder.as_os_str().is_empty() {
+        let fault = Fault {
+            source: place(figment, "data"),
+            key: "data".to_owned(),
+            what: "there is no home folder to keep it in; say where (`--data DIR`)".to_owned(),
+        };
+        return Err(fault.into());
+    }
+    Ok(folder)
+}
+
+fn value<T: DeserializeOwned>(figment: &Figment, key: &str) -> Result<T, ConfigError> {
+    figment.extract_inner(key).map_err(|error| explain(&error))
 }
 
 fn profile(flags: &Flags) -> Result<Option<Profile>, ConfigError> {
@@ -184,15 +226,6 @@ struct Layer {
     dict: Dict,
 }
 
-impl Layer {
-    fn of_flags(flags: &Serialized<&Flags>) -> Self {
-        Self {
-            name: "command line".to_owned(),
-            dict: dict_of(flags.value),
-        }
-    }
-}
-
 impl Provider for Layer {
     fn metadata(&self) -> Metadata {
         Metadata::named(self.name.clone())
@@ -204,9 +237,9 @@ impl Provider for Layer {
 }
 
 fn dict_of(value: &impl Serialize) -> Dict {
-    figment::value::Value::serialize(value)
+    Value::serialize(value)
         .ok()
-        .and_then(figment::value::Value::into_dict)
+        .and_then(Value::into_dict)
         .unwrap_or_default()
 }
 

@@ -187,12 +187,6 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
         access,
         ..
     } = config;
-    if config.data.as_os_str().is_empty() {
-        faults.add(
-            "data",
-            "there is no home folder to keep it in; say where (`--data DIR`)",
-        );
-    }
     if config.listen.port() != 0 && config.listen == config.admin_listen {
         faults.add("admin_listen", "it is the same address as `listen`");
     }

@@ -179,6 +179,22 @@ async fn healthcheck_asks_the_running_bridge() {
     let data = bridge.data().to_str().unwrap().to_owned();
     let ask = || run(&["healthcheck", "--listen", &listen, "--data", &data]);
     assert_eq!(text(&ask().stdout), "live\n");
+    // What the bridge reads when it starts may be gone since.
+    let gone = [
+        ("MCP_BRIDGE__UPSTREAM_TOKEN_FILE", "/gone"),
+        ("MCP_BRIDGE__QUEUE__NO_SUCH_KEY", "1"),
+        ("MCP_BRIDGE__LISTEN", &listen),
+    ];
+    std::fs::write(bridge.data().join("options.json"), "{").unwrap();
+    let mut elsewhere = program(["healthcheck", "--data", &data]);
+    assert_eq!(
+        text(&elsewhere.envs(gone).output().unwrap().stdout),
+        "live\n"
+    );
+    assert_eq!(
+        run(&["healthcheck", "--listen", "nowhere"]).status.code(),
+        Some(78)
+    );
     bridge.signal("KILL");
     bridge.wait();
     assert_eq!(ask().status.code(), Some(1));
@@ -245,4 +261,34 @@ fn tokens_are_made_listed_and_revoked_without_a_bridge() {
     );
     let twice = run(&["token", "revoke", "n8n", "--data", data]);
     assert!(text(&twice.stderr).contains("there is no client \"n8n\""));
+}
+
+#[test]
+fn a_client_is_locked_out_whatever_else_is_wrong() {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join("options.json"), "{").unwrap();
+    let file = data.path().join("bridge.yaml");
+    std::fs::write(&file, "queue: {max_waiting: many}\nno_such_key: 1\n").unwrap();
+    let token = |args: &[&str]| {
+        let mut command = program(["token"]);
+        command.args(args).env("MCP_BRIDGE__DATA", data.path());
+        command.env("MCP_BRIDGE__CONFIG", &file);
+        command.env("MCP_BRIDGE__UPSTREAM_TOKEN_FILE", "/gone");
+        command.output().unwrap()
+    };
+    for args in [&["create", "n8n"][..], &["list"], &["revoke", "n8n"]] {
+        let output = token(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+    }
+    assert!(text(&token(&["list"]).stdout).contains("revoked"));
+}
+
+#[test]
+fn without_a_data_folder_no_token_is_made() {
+    let here = tempfile::tempdir().unwrap();
+    let mut command = program(["token", "create", "n8n"]);
+    let output = command.current_dir(here.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(text(&output.stderr).contains("data: there is no home folder"));
+    assert_eq!(std::fs::read_dir(here.path()).unwrap().count(), 0);
 }
