@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized};
-use figment::value::{Dict, Map, Value};
+use figment::value::{Dict, Empty, Map, Tag, Value};
 use figment::{Figment, Metadata, Provider};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -107,7 +107,7 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigEr
         name: path.display().to_string(),
         dict: dict_of(&options::read(&path)?),
     };
-    let figment = with_upper_layers(lower.merge(options), flags);
+    let figment = with_upper_layers(lower.merge(OneToken(options)), flags);
     let config: Config = figment.extract().map_err(|error| explain(&error))?;
     let settings = validate::settings(config.clone(), environment, &|key| place(&figment, key))?;
     Ok(Loaded { config, settings })
@@ -160,7 +160,7 @@ fn lower_layers(flags: &Flags, environment: &Environment) -> Result<Figment, Con
             what,
         };
         std::fs::read(&file).map_err(|error| fault(error.to_string()))?;
-        figment = figment.merge(Yaml::file_exact(&file));
+        figment = figment.merge(OneToken(Yaml::file_exact(&file)));
     }
     Ok(figment)
 }
@@ -175,7 +175,7 @@ fn with_upper_layers(figment: Figment, flags: &Flags) -> Figment {
         name: "command line".to_owned(),
         dict: dict_of(flags),
     };
-    figment.merge(variables).merge(flags)
+    figment.merge(OneToken(variables)).merge(OneToken(flags))
 }
 
 fn folder(figment: &Figment) -> Result<PathBuf, ConfigError> {
@@ -233,6 +233,32 @@ impl Provider for Layer {
 
     fn data(&self) -> Result<Map<figment::Profile, Dict>, figment::Error> {
         Ok(Map::from([(figment::Profile::Default, self.dict.clone())]))
+    }
+}
+
+/// A layer that says the token in one way takes back what layers before it said in the other. Both
+/// ways in the same layer stay, for the check to find.
+struct OneToken<P>(P);
+
+impl<P: Provider> Provider for OneToken<P> {
+    fn metadata(&self) -> Metadata {
+        self.0.metadata()
+    }
+
+    fn data(&self) -> Result<Map<figment::Profile, Dict>, figment::Error> {
+        let (token, file) = ("upstream_token", "upstream_token_file");
+        let mut data = self.0.data()?;
+        for dict in data.values_mut() {
+            let says = |key| matches!(dict.get(key), Some(v) if !matches!(v, Value::Empty(..)));
+            let other = match (says(token), says(file)) {
+                (true, false) => file,
+                (false, true) => token,
+                _ => continue,
+            };
+            let nothing = Value::Empty(Tag::Default, Empty::None);
+            dict.insert(other.to_owned(), nothing);
+        }
+        Ok(data)
     }
 }
 

@@ -195,16 +195,47 @@ fn an_empty_file_is_an_empty_configuration_and_a_missing_one_is_a_fault() {
 }
 
 #[test]
-fn the_token_may_lie_in_a_file_but_not_in_two_places() {
+fn the_token_may_lie_in_a_file_but_a_layer_says_only_one_of_both() {
     let folder = tempfile::tempdir().unwrap();
     let file = write(folder.path(), "token", "from-a-file\n");
     let environment = [("MCP_BRIDGE__UPSTREAM_TOKEN_FILE", file.as_str())];
     assert!(print(folder.path(), &[], &environment).is_ok());
-    let said = print(folder.path(), &["--upstream-token", "x"], &environment).unwrap_err();
+    let both = [environment[0], ("MCP_BRIDGE__UPSTREAM_TOKEN", "x")];
+    let said = print(folder.path(), &[], &both).unwrap_err();
     assert!(
-        said.contains("MCP_BRIDGE__UPSTREAM_TOKEN_FILE") || said.contains("upstream_token_file"),
+        said.contains("environment: upstream_token_file: `upstream_token` is set as well"),
         "{said}"
     );
+}
+
+#[test]
+fn a_token_takes_the_place_of_one_that_an_earlier_layer_said_in_the_other_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let file = write(folder, "token", "from-a-file\n");
+    let direct = write(folder, "direct.yaml", "upstream_token: x\n");
+    let variable = [("MCP_BRIDGE__UPSTREAM_TOKEN_FILE", file.as_str())];
+    let config = print(folder, &["--config", &direct], &variable).unwrap();
+    assert_eq!(config["upstream_token"], Value::Null);
+    assert_eq!(config["upstream_token_file"], file);
+    for (name, text) in [
+        ("named.yaml", format!("upstream_token_file: {file}\n")),
+        // A key without a value says nothing, so it takes nothing back.
+        (
+            "printed.yaml",
+            format!("upstream_token_file: {file}\nupstream_token:\n"),
+        ),
+    ] {
+        let yaml = write(folder, name, &text);
+        let config = print(folder, &["--config", &yaml], &[]).unwrap();
+        assert_eq!(config["upstream_token_file"], file);
+        let flags = ["--config", &yaml, "--upstream-token", "x"];
+        let config = print(folder, &flags, &[]).unwrap();
+        assert_eq!(config["upstream_token"], "(hidden)");
+        assert_eq!(config["upstream_token_file"], Value::Null);
+    }
+    let config = print(folder, &["--upstream-token", "x"], &variable).unwrap();
+    assert_eq!(config["upstream_token_file"], Value::Null);
 }
 
 #[test]
