@@ -1,6 +1,9 @@
 //! `mcp-bridge config`: the configuration in force, and its schema.
 
 use clap::Subcommand;
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 
 use crate::config::{Config, Flags};
 
@@ -19,13 +22,19 @@ pub(super) enum Command {
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     let text = match command {
         Command::Print(flags) => serde_yaml::to_string(&super::loaded(flags)?.config)?,
-        Command::Schema => {
-            format!(
-                "{}\n",
-                serde_json::to_string_pretty(&schemars::schema_for!(Config))?
-            )
-        }
+        Command::Schema => serde_json::to_string_pretty(&schema())?,
     };
     super::say(text.trim_end());
     Ok(())
+}
+
+/// The schema of a file. None of its keys must be there: each has a default, or comes from elsewhere.
+fn schema() -> Schema {
+    let optional = RecursiveTransform(|schema: &mut Schema| {
+        schema.remove("required");
+    });
+    SchemaSettings::draft2020_12()
+        .with_transform(optional)
+        .into_generator()
+        .into_root_schema_for::<Config>()
 }

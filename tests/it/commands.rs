@@ -5,7 +5,7 @@ use std::process::Output;
 use mcp_bridge::demo::Fault;
 use serde_json::Value;
 
-use crate::support::bridge::{Bridge, house, program};
+use crate::support::bridge::{Bridge, house, program, root};
 
 fn run(args: &[&str]) -> Output {
     program(args).env("HOME", "/nonexistent").output().unwrap()
@@ -238,6 +238,68 @@ fn the_schema_describes_every_key() {
             .contains("How long a call may take")
     );
     assert!(schema["properties"]["upstream"]["description"].is_string());
+}
+
+#[test]
+fn the_schema_takes_the_example_of_the_documentation() {
+    let schema: Value = serde_json::from_slice(&run(&["config", "schema"]).stdout).unwrap();
+    let document = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let example = document.split("```yaml\n").nth(1).unwrap();
+    let example: Value = serde_yaml::from_str(example.split("```").next().unwrap()).unwrap();
+    assert!(example["queue"]["max_parallel_calls"].is_number());
+    assert_eq!(misfit(&example, &schema, &schema), None);
+    let unknown = serde_json::json!({"queue": {"no_such_key": 1}});
+    assert!(misfit(&unknown, &schema, &schema).is_some());
+    assert_eq!(count_of_groups(&schema), 4);
+}
+
+/// What of `value` the schema refuses, as far as the schema of the configuration goes: types of
+/// values, keys that must be there, and keys that must not.
+fn misfit(value: &Value, schema: &Value, root: &Value) -> Option<String> {
+    if let Some(path) = schema["$ref"].as_str() {
+        let target = root.pointer(path.trim_start_matches('#'));
+        return misfit(value, target.unwrap(), root);
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let wanted = &schema["type"];
+    let listed = |kinds: &Vec<Value>| kinds.iter().any(|wanted| wanted == kind);
+    if !(wanted.is_null() || wanted == kind || wanted.as_array().is_some_and(listed)) {
+        return Some(format!("{value} is no {wanted}"));
+    }
+    let object = value.as_object()?;
+    let mut required = schema["required"].as_array().into_iter().flatten();
+    if let Some(key) = required.find(|key| !object.contains_key(key.as_str().unwrap())) {
+        return Some(format!("{key} is missing"));
+    }
+    object.iter().find_map(|(key, inner)| {
+        let property = &schema["properties"][key];
+        if property.is_null() && schema["additionalProperties"] == false {
+            return Some(format!("{key} is unknown"));
+        }
+        misfit(inner, property, root)
+    })
+}
+
+/// The groups of keys in the schema: each refuses unknown keys and asks for none.
+fn count_of_groups(schema: &Value) -> usize {
+    let members = match schema {
+        Value::Object(members) => members.values().collect::<Vec<_>>(),
+        Value::Array(members) => members.iter().collect(),
+        _ => return 0,
+    };
+    let group = schema.get("properties").is_some();
+    if group {
+        assert_eq!(schema["additionalProperties"], false, "{schema}");
+        assert_eq!(schema.get("required"), None, "{schema}");
+    }
+    usize::from(group) + members.into_iter().map(count_of_groups).sum::<usize>()
 }
 
 #[test]
