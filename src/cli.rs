@@ -110,9 +110,20 @@ fn say(text: impl std::fmt::Display) {
 
 fn complain(error: &anyhow::Error) {
     let mut stderr = std::io::stderr();
-    for line in format!("{error:#}").lines() {
+    for line in with_causes(error).lines() {
         let _ = writeln!(stderr, "mcp-bridge: {line}");
     }
+}
+
+/// The error and what is behind it. Many errors end with the words of their cause already.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Runs a future to its end on a small runtime, for commands that ask something over the network.

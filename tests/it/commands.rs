@@ -105,6 +105,17 @@ async fn a_port_that_is_taken_is_named_with_its_setting() {
         said.contains(&listen) && said.contains("`listen`"),
         "{said}"
     );
+    assert_eq!(said.matches("os error").count(), 1, "{said}");
+}
+
+#[test]
+fn a_cause_is_told_once() {
+    let said = text(&run(&["token", "create", "n8n", "--data", "/proc/nowhere"]).stderr);
+    assert!(said.contains("/proc/nowhere: "), "{said}");
+    assert_eq!(said.matches("os error").count(), 1, "{said}");
+    // Where the error does not name its cause, the cause follows.
+    let said = text(&run(&["healthcheck", "--listen", "127.0.0.1:9"]).stderr);
+    assert!(said.contains("/health/live: no connection"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
