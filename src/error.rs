@@ -208,7 +208,7 @@ catalogue! {
         "Home Assistant does not answer",
         "Home Assistant cannot be reached, it may be restarting; try again in a minute. Nothing was done.",
         cause: "No connection to Home Assistant: it is down or starting, or address or port are wrong.",
-        fix: "Check that Home Assistant runs; `mcp-bridge check` tests the address.";
+        fix: "Check that Home Assistant runs, and that `upstream` is its address.";
     Away = "home_assistant_away", Upstream, 503, -32010,
         "Home Assistant has not been well for a while",
         "Home Assistant has not answered for a while, it may be restarting; try again in a minute. Nothing was done.",
@@ -258,7 +258,7 @@ catalogue! {
         "Home Assistant's answer makes no sense",
         "The answer of Home Assistant could not be read.",
         cause: "The answer is not the JSON-RPC answer to this call; perhaps the address is not an MCP server.",
-        fix: "Check the address with `mcp-bridge check`.";
+        fix: "Check that `upstream` is the address of an MCP server.";
     TruncatedAnswer = "home_assistant_answer_truncated", Upstream, 502, -32018,
         "Home Assistant's answer ended in the middle",
         "The answer of Home Assistant broke off.",

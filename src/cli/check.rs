@@ -106,7 +106,9 @@ async fn upstream(settings: Settings) -> bool {
         Ok(found) => found,
         Err(error) => {
             let fix = match &error {
-                StartError::Locate(_) => "see above; `mcp-bridge check --help` lists the settings",
+                StartError::Locate(_) => {
+                    "set what is missing; `mcp-bridge config print` shows what is set"
+                }
                 _ => "look at the message",
             };
             return line("upstream", Err(Bad::new(error, fix)));

@@ -169,6 +169,13 @@ async fn check_says_how_to_mend_what_is_wrong() {
             "{said}"
         );
     }
+    house.set_fault(Some(Fault::Status {
+        status: 200,
+        body: "<html>".to_owned(),
+        content_type: "text/html".to_owned(),
+    }));
+    let garbled = run(&["check", "--data", data, "--upstream", &house.url()]);
+    let nowhere = run(&["check", "--data", data]);
     let output = run(&[
         "check",
         "--data",
@@ -181,6 +188,11 @@ async fn check_says_how_to_mend_what_is_wrong() {
         said.contains("FAIL  data folder") && said.contains("FAIL  handshake"),
         "{said}"
     );
+    for output in [output, garbled, nowhere] {
+        let said = text(&output.stdout);
+        assert!(said.contains("fix: "), "{said}");
+        assert!(!said.contains("mcp-bridge check"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
