@@ -154,6 +154,16 @@ fn wrong_values_are_refused_with_their_place() {
             &["access.allowed_origins", "https://"],
         ),
         ("[1, 2]", &["bridge.yaml"]),
+        (
+            "log_level: info\nlog_level: debug",
+            &["bridge.yaml", "duplicate", "log_level"],
+        ),
+        (
+            "queue: {max_waiting: 1, max_waiting: 2}",
+            &["bridge.yaml", "queue", "duplicate", "max_waiting"],
+        ),
+        ("queue: {a: *b}", &["bridge.yaml"]),
+        ("\t", &["bridge.yaml"]),
     ] {
         let file = write(folder, "bridge.yaml", yaml);
         let said = print(folder, &["--config", &file], &[]).unwrap_err();
