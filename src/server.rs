@@ -1,17 +1,28 @@
 //! Listeners: takes connections, bounds them in number and patience, ends them in order.
 
+mod requests;
+
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use requests::{Answer, Requests};
+
+/// How long a connection may take to say goodbye: to hand over what is written already, and over
+/// HTTP/2 to agree on what was the last request.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Bounds of a listener.
 #[derive(Debug, Clone, Copy)]
@@ -40,12 +51,8 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let permits = Arc::new(Semaphore::new(settings.max_connections));
-    let graceful = GracefulShutdown::new();
+    let connections = TaskTracker::new();
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.head_timeout);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -59,12 +66,14 @@ pub async fn serve(
             stream = accept(&listener) => stream,
             () = stop.cancelled() => break,
         };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = builder
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
+        let connection = converse(
+            builder.clone(),
+            stream,
+            router.clone(),
+            settings.head_timeout,
+            stop.clone(),
+        );
+        connections.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error, "connection ended");
             }
@@ -72,12 +81,44 @@ pub async fn serve(
         });
     }
     drop(listener);
-    if tokio::time::timeout(settings.drain_timeout, graceful.shutdown())
+    connections.close();
+    if tokio::time::timeout(settings.drain_timeout, connections.wait())
         .await
         .is_err()
     {
         tracing::warn!("connections were still open after the time to drain");
     }
+}
+
+/// Answers the requests of one connection until the client leaves, asks nothing for as long as
+/// `patience`, or `stop`.
+///
+/// The patience stands around the whole of hyper, whose own covers neither the bytes that tell
+/// HTTP/1.1 from HTTP/2 nor an HTTP/2 client that answers pings and asks nothing.
+async fn converse(
+    builder: auto::Builder<TokioExecutor>,
+    stream: TcpStream,
+    router: Router,
+    patience: Duration,
+    stop: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let requests = Requests::default();
+    let service = service_fn(|request| {
+        let under_way = requests.begin();
+        let answer = router.clone().oneshot(request);
+        async move {
+            let answer = answer.await?;
+            Ok::<_, Infallible>(answer.map(|body| Answer::new(body, under_way)))
+        }
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = requests.none_for(patience) => {}
+        () = stop.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::time::timeout(FAREWELL, connection).await?
 }
 
 /// The next connection. Running out of file descriptors must not end the listener: it passes.

@@ -1,8 +1,12 @@
 //! Whatever is sent, the answer is a clear error and the bridge goes on.
 
+use std::sync::Arc;
+
+use mcp_bridge::demo::{DemoHouse, Fault};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use crate::support::Bridge;
 use crate::support::bridge::{PATIENCE, house, send};
@@ -160,23 +164,66 @@ async fn a_body_that_trickles_is_given_up() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_head_that_trickles_is_given_up() {
-    let house = house().await;
-    let bridge = Bridge::start_with(
-        &["--upstream", &house.url()],
-        &[("MCP_BRIDGE__LIMITS__HEAD_TIMEOUT", "200ms")],
-    )
-    .await;
+/// A connection that has sent `bytes`.
+async fn connected(bridge: &Bridge, bytes: impl AsRef<[u8]>) -> TcpStream {
     let mut socket = TcpStream::connect(bridge.lan).await.unwrap();
+    socket.write_all(bytes.as_ref()).await.unwrap();
     socket
-        .write_all(b"POST /mcp HTTP/1.1\r\nHost: x\r\nX-A")
-        .await
-        .unwrap();
+}
+
+/// Waits until the bridge has closed a connection.
+async fn closed(mut socket: TcpStream) {
     let mut answer = Vec::new();
     let end = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut answer)).await;
-    assert!(end.is_ok(), "the connection is still open");
+    assert!(end.is_ok(), "the connection is still open: {answer:?}");
+}
+
+async fn impatient(house: &DemoHouse) -> Bridge {
+    let soon = [("MCP_BRIDGE__LIMITS__HEAD_TIMEOUT", "200ms")];
+    Bridge::start_with(&["--upstream", &house.url()], &soon).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_ask_nothing_are_given_up() {
+    let house = house().await;
+    let bridge = impatient(&house).await;
+    let settings = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    for bytes in [
+        &b""[..],
+        b"P",
+        b"POST /mcp HTTP/1.1\r\nHost: x\r\nX-A",
+        b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        settings,
+    ] {
+        closed(connected(&bridge, bytes).await).await;
+    }
     is_well(&bridge).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_may_take_longer_than_a_connection_may_idle() {
+    let house = house().await;
+    let bridge = impatient(&house).await;
+    let http2 = reqwest::Client::builder().no_proxy();
+    let http2 = http2.http2_prior_knowledge().build().unwrap();
+    bridge.rpc("tools/list", json!({})).await.result();
+    let gate = Arc::new(Semaphore::new(0));
+    house.set_fault(Some(Fault::Hold(gate.clone())));
+    let call = json!({"name": "llm__GetDateTime"}).to_string();
+    let old = tokio::spawn(send(bridge.post("/mcp/tools/call", &call)));
+    let new = http2.post(bridge.url("/mcp/tools/call")).body(call);
+    let new = new.header("content-type", "application/json");
+    let new = tokio::spawn(send(new.bearer_auth(&bridge.token)));
+    bridge
+        .until(|status| status["calls"]["queue"]["running"] == 2)
+        .await;
+    // One that came later, and asks nothing, goes before them.
+    closed(connected(&bridge, "").await).await;
+    gate.add_permits(10);
+    assert_eq!(old.await.unwrap().json()["isError"], false);
+    assert_eq!(new.await.unwrap().json()["isError"], false);
 }
 
 #[tokio::test(flavor = "multi_thread")]
