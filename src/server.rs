@@ -1,5 +1,6 @@
 //! Listeners: takes connections, bounds them in number and patience, ends them in order.
 
+mod peers;
 mod requests;
 
 use std::convert::Infallible;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use peers::Peers;
 use requests::{Answer, Requests};
 
 /// How long a connection may take to say goodbye: to hand over what is written already, and over
@@ -29,6 +31,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// Connections at the same time; more wait in the kernel's backlog.
     pub max_connections: usize,
+    /// Connections of one address at the same time; more are closed.
+    pub max_connections_per_address: usize,
     /// How long a connection may take to send the head of a request, and may idle between two.
     pub head_timeout: Duration,
     /// How long connections get to finish at the end.
@@ -51,6 +55,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let permits = Arc::new(Semaphore::new(settings.max_connections));
+    let peers = Peers::default();
     let connections = TaskTracker::new();
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -62,9 +67,12 @@ pub async fn serve(
             permit = permits.clone().acquire_owned() => permit,
             () = stop.cancelled() => break,
         };
-        let stream = tokio::select! {
-            stream = accept(&listener) => stream,
+        let (stream, peer) = tokio::select! {
+            accepted = accept(&listener) => accepted,
             () = stop.cancelled() => break,
+        };
+        let Some(place) = peers.admit(peer.ip(), settings.max_connections_per_address) else {
+            continue;
         };
         let connection = converse(
             builder.clone(),
@@ -77,7 +85,7 @@ pub async fn serve(
             if let Err(error) = connection.await {
                 tracing::debug!(error, "connection ended");
             }
-            drop(permit);
+            drop((place, permit));
         });
     }
     drop(listener);
@@ -122,14 +130,14 @@ async fn converse(
 }
 
 /// The next connection. Running out of file descriptors must not end the listener: it passes.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "TCP_NODELAY");
                 }
-                return stream;
+                return (stream, peer);
             }
             Err(error) => {
                 tracing::warn!(%error, "could not take a connection");

@@ -160,8 +160,11 @@ pub struct Limits {
     pub json_depth: usize,
     /// Messages in a JSON-RPC batch.
     pub batch: usize,
-    /// Connections of clients at the same time.
+    /// Connections of clients at the same time, for each listener.
     pub connections: usize,
+    /// Those of them that may come from one address. Behind a reverse proxy, all clients have the
+    /// proxy's.
+    pub connections_per_address: usize,
     /// How long the head of a request may take, and a connection may idle.
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
@@ -237,6 +240,7 @@ impl Config {
                 json_depth: 64,
                 batch: 100,
                 connections: 1024,
+                connections_per_address: 256,
                 head_timeout: Duration::from_secs(75),
                 body_timeout: Duration::from_secs(15),
                 connect_timeout: Duration::from_secs(5),

@@ -130,6 +130,7 @@ pub(super) fn settings(
         },
         server: server::Settings {
             max_connections: limits.connections,
+            max_connections_per_address: limits.connections_per_address,
             head_timeout: limits.head_timeout,
             drain_timeout: limits.drain_timeout,
         },
@@ -202,6 +203,11 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
     faults.expect_at_least("limits.json_depth", limits.json_depth, 4);
     faults.expect_at_least("limits.batch", limits.batch, 1);
     faults.expect_at_least("limits.connections", limits.connections, 1);
+    faults.expect_at_least(
+        "limits.connections_per_address",
+        limits.connections_per_address,
+        1,
+    );
     faults.expect_at_least(
         "queue.max_waiting_per_client",
         queue.max_waiting_per_client,

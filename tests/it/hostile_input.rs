@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mcp_bridge::demo::{DemoHouse, Fault};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::support::Bridge;
@@ -206,24 +206,24 @@ async fn connections_that_ask_nothing_are_given_up() {
 async fn a_call_may_take_longer_than_a_connection_may_idle() {
     let house = house().await;
     let bridge = impatient(&house).await;
-    let http2 = reqwest::Client::builder().no_proxy();
-    let http2 = http2.http2_prior_knowledge().build().unwrap();
-    bridge.rpc("tools/list", json!({})).await.result();
-    let gate = Arc::new(Semaphore::new(0));
-    house.set_fault(Some(Fault::Hold(gate.clone())));
-    let call = json!({"name": "llm__GetDateTime"}).to_string();
-    let old = tokio::spawn(send(bridge.post("/mcp/tools/call", &call)));
-    let new = http2.post(bridge.url("/mcp/tools/call")).body(call);
-    let new = new.header("content-type", "application/json");
-    let new = tokio::spawn(send(new.bearer_auth(&bridge.token)));
-    bridge
-        .until(|status| status["calls"]["queue"]["running"] == 2)
-        .await;
-    // One that came later, and asks nothing, goes before them.
-    closed(connected(&bridge, "").await).await;
-    gate.add_permits(10);
-    assert_eq!(old.await.unwrap().json()["isError"], false);
-    assert_eq!(new.await.unwrap().json()["isError"], false);
+    let client = || reqwest::Client::builder().no_proxy();
+    let http2 = client().http2_prior_knowledge();
+    for client in [client(), http2] {
+        let gate = Arc::new(Semaphore::new(0));
+        house.set_fault(Some(Fault::Hold(gate.clone())));
+        let call = client.build().unwrap().post(bridge.url("/mcp/tools/call"));
+        let call = call.header("content-type", "application/json");
+        let call = call.body(json!({"name": "llm__GetDateTime"}).to_string());
+        let call = tokio::spawn(send(call.bearer_auth(&bridge.token)));
+        bridge
+            .until(|status| status["calls"]["queue"]["running"] == 1)
+            .await;
+        // One that came later, and asks nothing, goes first.
+        closed(connected(&bridge, "").await).await;
+        gate.add_permits(1);
+        assert_eq!(call.await.unwrap().json()["isError"], false);
+        house.set_fault(None);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,6 +265,50 @@ async fn strange_paths_and_methods_in_addresses_are_answered() {
         );
     }
     is_well(&bridge).await;
+}
+
+const LIVE: &str = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Asks on an open connection whether the bridge is alive; nothing if it was closed.
+async fn ask(socket: &mut TcpStream) -> Option<()> {
+    let exchange = async {
+        socket.write_all(LIVE.as_bytes()).await.ok()?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}") {
+            if socket.read_buf(&mut answer).await.ok()? == 0 {
+                return None;
+            }
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{answer:?}");
+        Some(())
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.unwrap()
+}
+
+/// A connection that is served.
+async fn served(bridge: &Bridge) -> TcpStream {
+    let mut socket = connected(bridge, "").await;
+    ask(&mut socket).await.unwrap();
+    socket
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_does_not_take_all_connections() {
+    let house = house().await;
+    let few = [("MCP_BRIDGE__LIMITS__CONNECTIONS_PER_ADDRESS", "2")];
+    let bridge = Bridge::start_with(&["--upstream", &house.url()], &few).await;
+    let mut mine = [served(&bridge).await, served(&bridge).await];
+    closed(connected(&bridge, "").await).await;
+    let other = TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(bridge.lan).await.unwrap();
+    ask(&mut other).await.unwrap();
+    for socket in &mut mine {
+        ask(socket).await.unwrap();
+    }
+    drop(mine);
+    let again = async { while ask(&mut connected(&bridge, "").await).await.is_none() {} };
+    tokio::time::timeout(PATIENCE, again).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,79 @@
+//! The connections of each address, so that no single peer takes all there are.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How many connections each address has.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Peers(Arc<Mutex<HashMap<IpAddr, Peer>>>);
+
+#[derive(Debug, Default)]
+struct Peer {
+    connections: usize,
+    warned: bool,
+}
+
+impl Peers {
+    /// Takes one of the `most` places of an address, if there is one left.
+    pub(super) fn admit(&self, address: IpAddr, most: usize) -> Option<Place> {
+        // A socket for both families writes IPv4 addresses in IPv6.
+        let address = address.to_canonical();
+        let mut peers = self.lock();
+        let peer = peers.entry(address).or_default();
+        if peer.connections >= most {
+            // Once, so that a flood of connections is no flood of lines.
+            if !std::mem::replace(&mut peer.warned, true) {
+                tracing::warn!(
+                    %address,
+                    connections = most,
+                    "an address has all its connections (`limits.connections_per_address`); more are closed"
+                );
+            }
+            return None;
+        }
+        peer.connections += 1;
+        drop(peers);
+        let peers = self.clone();
+        Some(Place { peers, address })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Peer>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of an address's places; free again when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    peers: Peers,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut peers = self.peers.lock();
+        if let Some(peer) = peers.get_mut(&self.address) {
+            peer.connections -= 1;
+            if peer.connections == 0 {
+                peers.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_connections_leaves_nothing_behind() {
+        let peers = Peers::default();
+        let places = ["::1", "127.0.0.1", "::ffff:127.0.0.1"]
+            .map(|address| peers.admit(address.parse().unwrap(), 2).unwrap());
+        assert_eq!(peers.lock().len(), 2);
+        assert!(peers.admit("127.0.0.1".parse().unwrap(), 2).is_none());
+        drop(places);
+        assert!(peers.lock().is_empty());
+    }
+}
