@@ -97,7 +97,7 @@ impl App {
             dispatcher,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-            drain_timeout: settings.server.drain_timeout,
+            drain_timeout: settings.drain_timeout,
             house,
         };
         app.serve(lan.0, http::lan(bridge.clone()), settings.server);
@@ -124,26 +124,27 @@ impl App {
         self.admin
     }
 
-    /// Ends the bridge in order: says so to probes, takes no new calls, lets the others finish for
-    /// as long as `limits.drain_timeout` allows, and closes.
+    /// Ends the bridge in order: says so to probes, takes no new calls, lets the others finish, and
+    /// closes. All of it takes no longer than `limits.drain_timeout` allows.
     pub async fn stop(self) {
         self.bridge.announce_stop();
-        if tokio::time::timeout(self.drain_timeout, self.dispatcher.drain())
-            .await
-            .is_err()
-        {
+        let end = async {
+            self.dispatcher.drain().await;
+            self.stop.cancel();
+            self.tasks.close();
+            self.tasks.wait().await;
+            if let Some(house) = self.house {
+                house.stop().await;
+            }
+        };
+        if tokio::time::timeout(self.drain_timeout, end).await.is_err() {
             let left = self.dispatcher.figures().queue;
             tracing::warn!(
                 left.queue.running,
                 left.queue.waiting,
-                "calls were not over after the time to drain"
+                "not everything was over after the time to drain"
             );
-        }
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-        if let Some(house) = self.house {
-            house.stop().await;
+            self.stop.cancel();
         }
         tracing::info!("stopped");
     }

@@ -10,6 +10,7 @@ mod validate;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::homeassistant::Wish;
 use crate::{access, dispatch, http, server, telemetry, upstream};
@@ -35,6 +36,8 @@ pub struct Settings {
     pub upstream_http: upstream::http_client::Settings,
     /// The listeners.
     pub server: server::Settings,
+    /// How long the end may take.
+    pub drain_timeout: Duration,
     /// Bounds of what clients send.
     pub http: http::Settings,
     /// The guard.

@@ -35,8 +35,6 @@ pub struct Settings {
     pub max_connections_per_address: usize,
     /// How long a connection may take to send the head of a request, and may idle between two.
     pub head_timeout: Duration,
-    /// How long connections get to finish at the end.
-    pub drain_timeout: Duration,
 }
 
 /// Binds an address, so that a fault shows before anything else is started.
@@ -47,7 +45,8 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Serves `router` until `stop`, then lets the open connections finish what they have begun.
+/// Serves `router` until `stop`, then says goodbye to the open connections, which takes a second at
+/// most. Calls that must be finished have to be over by then.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -90,12 +89,7 @@ pub async fn serve(
     }
     drop(listener);
     connections.close();
-    if tokio::time::timeout(settings.drain_timeout, connections.wait())
-        .await
-        .is_err()
-    {
-        tracing::warn!("connections were still open after the time to drain");
-    }
+    connections.wait().await;
 }
 
 /// Answers the requests of one connection until the client leaves, asks nothing for as long as

@@ -182,7 +182,8 @@ pub struct Limits {
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
     pub response_timeout: Duration,
-    /// How long calls get to finish when the bridge stops.
+    /// How long everything gets to finish when the bridge stops. Docker and the Supervisor kill it
+    /// after 10 seconds.
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
     pub drain_timeout: Duration,
@@ -245,7 +246,7 @@ impl Config {
                 body_timeout: Duration::from_secs(15),
                 connect_timeout: Duration::from_secs(5),
                 response_timeout: Duration::from_secs(65),
-                drain_timeout: Duration::from_secs(25),
+                drain_timeout: Duration::from_secs(8),
             },
             access: Access::default(),
         }

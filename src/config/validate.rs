@@ -132,8 +132,8 @@ pub(super) fn settings(
             max_connections: limits.connections,
             max_connections_per_address: limits.connections_per_address,
             head_timeout: limits.head_timeout,
-            drain_timeout: limits.drain_timeout,
         },
+        drain_timeout: limits.drain_timeout,
         http: http::Settings {
             max_body: limits.request_body,
             body_timeout: limits.body_timeout,

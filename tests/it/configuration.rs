@@ -385,3 +385,10 @@ fn under_the_supervisor_data_and_page_are_where_it_expects_them() {
     let config = print(folder.path(), &["--data", data], &[]).unwrap();
     assert_eq!(config["admin_listen"], "127.0.0.1:8099");
 }
+
+#[test]
+fn the_end_is_over_before_docker_and_the_supervisor_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = print(folder.path(), &[], &[]).unwrap();
+    assert_eq!(config["limits"]["drain_timeout"], "8s");
+}

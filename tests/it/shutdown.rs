@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use mcp_bridge::demo::Fault;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::support::Bridge;
@@ -53,12 +55,45 @@ async fn calls_that_do_not_end_do_not_hold_the_bridge_for_ever() {
     bridge.signal("TERM");
     assert_eq!(bridge.wait().code(), Some(0));
     assert!(hanging.await.unwrap().is_err());
-    assert!(
-        bridge
-            .logged()
-            .iter()
-            .any(|line| line.contains("not over after the time to drain"))
+    let late = bridge.logged_to_the_end();
+    let late = late
+        .iter()
+        .filter(|line| line.contains("after the time to drain"));
+    assert_eq!(late.count(), 1, "calls and connections share the time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_on_which_no_call_runs_do_not_hold_the_end() {
+    let house = house().await;
+    let patient = ["HEAD_TIMEOUT", "BODY_TIMEOUT", "DRAIN_TIMEOUT"]
+        .map(|name| (format!("MCP_BRIDGE__LIMITS__{name}"), "1h"));
+    let patient = patient
+        .each_ref()
+        .map(|(name, time)| (name.as_str(), *time));
+    let mut bridge = Bridge::start_with(&["--upstream", &house.url()], &patient).await;
+    let half_body = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{{",
+        bridge.token
     );
+    let mut open = Vec::new();
+    for bytes in [
+        "",
+        "P",
+        "POST /mcp HTTP/1.1\r\nHost: x\r\nX-A",
+        &half_body,
+        "PRI * HTTP/2.0\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ] {
+        let mut socket = TcpStream::connect(bridge.lan).await.unwrap();
+        socket.write_all(bytes.as_bytes()).await.unwrap();
+        open.push(socket);
+    }
+    // The last one has its answer, so all of them have been taken.
+    open.last_mut().unwrap().read_u8().await.unwrap();
+    bridge.signal("TERM");
+    assert_eq!(bridge.wait().code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

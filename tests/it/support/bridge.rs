@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mcp_bridge::demo::{self, DemoHouse};
 use serde_json::{Value, json};
@@ -216,24 +216,23 @@ impl Bridge {
 
     /// Sends a signal to the process.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        signal(&self.child, name);
     }
 
     /// Waits for the end of the process.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        tokio::task::block_in_place(|| self.child.wait().unwrap())
+        wait(&mut self.child)
     }
 
     /// Everything that was logged so far.
     pub(crate) fn logged(&self) -> Vec<String> {
         self.log.lock().unwrap().try_iter().collect()
+    }
+
+    /// Everything that is logged until the process has ended.
+    pub(crate) fn logged_to_the_end(&self) -> Vec<String> {
+        let log = self.log.lock().unwrap();
+        tokio::task::block_in_place(|| log.iter().collect())
     }
 
     /// Runs another command of the program on the same data folder; gives its standard output.
@@ -254,6 +253,28 @@ impl Drop for Bridge {
             let _ = writeln!(std::io::stderr(), "log of the bridge:\n{log}");
         }
     }
+}
+
+/// Waits for the end of a process.
+pub(crate) fn wait(child: &mut Child) -> ExitStatus {
+    tokio::task::block_in_place(|| {
+        let latest = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < latest, "the process did not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    })
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let kill = Command::new("kill")
+        .args(["-s", name, &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
 }
 
 /// Sends a request and reads the whole answer.
