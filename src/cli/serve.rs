@@ -18,7 +18,13 @@ pub(super) fn run(loaded: Loaded) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let app = App::start(loaded.settings).await?;
+        let app = tokio::select! {
+            app = App::start(loaded.settings) => app?,
+            signal = next(&mut terminate, &mut interrupt) => {
+                tracing::info!(signal, "stopped before the start was over");
+                return Ok(());
+            }
+        };
         tracing::info!(
             signal = next(&mut terminate, &mut interrupt).await,
             "stopping"

@@ -1,15 +1,16 @@
 //! The end of the process: in order, and with exit code 0.
 
+use std::process::Child;
 use std::sync::Arc;
 
 use mcp_bridge::demo::Fault;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::support::Bridge;
-use crate::support::bridge::{house, send};
+use crate::support::bridge::{PATIENCE, house, program, send, signal, wait};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_finishes_what_runs_and_refuses_what_is_new() {
@@ -115,4 +116,35 @@ async fn a_second_signal_ends_it_at_once() {
     bridge.signal("TERM");
     assert_eq!(bridge.wait().code(), Some(1));
     hanging.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_the_start_too() {
+    // A Supervisor that takes the question where Core is, and does not answer.
+    let supervisor = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", supervisor.local_addr().unwrap());
+    let data = tempfile::tempdir().unwrap();
+    for name in ["TERM", "INT"] {
+        let mut serve = program(["serve", "--listen", "127.0.0.1:0"]);
+        serve.args(["--admin-listen", "127.0.0.1:0", "--upstream-token", "ha"]);
+        serve.arg("--data").arg(data.path());
+        serve.env("SUPERVISOR_TOKEN", "s");
+        serve.env("MCP_BRIDGE__SUPERVISOR", &address);
+        serve.env("MCP_BRIDGE__LIMITS__RESPONSE_TIMEOUT", "1h");
+        let mut child = Program(serve.spawn().unwrap());
+        let asked = tokio::time::timeout(PATIENCE, supervisor.accept()).await;
+        let _question = asked.unwrap().unwrap();
+        signal(&child.0, name);
+        assert_eq!(wait(&mut child.0).code(), Some(0), "{name}");
+    }
+}
+
+/// A process that does not outlive its test.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
