@@ -60,6 +60,7 @@ pub struct App {
     dispatcher: Arc<Dispatcher>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    task_ended: CancellationToken,
     drain_timeout: Duration,
     house: Option<DemoHouse>,
 }
@@ -97,12 +98,13 @@ impl App {
             dispatcher,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            task_ended: CancellationToken::new(),
             drain_timeout: settings.drain_timeout,
             house,
         };
         app.serve(lan.0, http::lan(bridge.clone()), settings.server);
         app.serve(admin.0, http::admin(bridge), settings.server);
-        app.tasks.spawn(watch(access, app.stop.clone()));
+        app.spawn(watch(access, app.stop.clone()));
         tracing::info!(
             lan = %app.lan,
             admin = %app.admin,
@@ -149,9 +151,24 @@ impl App {
         tracing::info!("stopped");
     }
 
+    /// Waits until the bridge cannot go on, because a part of it has ended that must not before
+    /// [`App::stop`].
+    pub async fn broken(&self) {
+        self.task_ended.cancelled().await;
+    }
+
     fn serve(&self, listener: TcpListener, router: axum::Router, settings: server::Settings) {
-        self.tasks
-            .spawn(server::serve(listener, router, settings, self.stop.clone()));
+        self.spawn(server::serve(listener, router, settings, self.stop.clone()));
+    }
+
+    /// Starts a task that lasts as long as the bridge.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        // A guard, since a task that panics ends as well.
+        let ended = self.task_ended.clone().drop_guard();
+        self.tasks.spawn(async move {
+            let _ended = ended;
+            task.await;
+        });
     }
 }
 
@@ -219,5 +236,29 @@ async fn watch(access: Arc<Access>, stop: CancellationToken) {
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "the clients stay as they were"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Flags, load};
+
+    #[tokio::test]
+    async fn a_listener_that_ends_breaks_the_bridge() {
+        let data = tempfile::tempdir().unwrap();
+        let flags = Flags {
+            demo: true,
+            listen: Some("127.0.0.1:0".to_owned()),
+            admin_listen: Some("127.0.0.1:0".to_owned()),
+            data: Some(data.path().into()),
+            ..Flags::default()
+        };
+        let mut settings = load(&flags, &Environment::default()).unwrap().settings;
+        // More than a semaphore holds: the listener panics.
+        settings.server.max_connections = usize::MAX;
+        let app = App::start(settings).await.unwrap();
+        app.broken().await;
+        app.stop().await;
     }
 }

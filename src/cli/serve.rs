@@ -9,7 +9,7 @@ use crate::telemetry;
 /// Runs the bridge until SIGTERM or SIGINT, then ends it in order. A second signal ends it at once.
 ///
 /// # Errors
-/// When it cannot start.
+/// When it cannot start, or cannot go on.
 pub(super) fn run(loaded: Loaded) -> anyhow::Result<()> {
     telemetry::start(loaded.settings.telemetry);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -25,12 +25,16 @@ pub(super) fn run(loaded: Loaded) -> anyhow::Result<()> {
                 return Ok(());
             }
         };
-        tracing::info!(
-            signal = next(&mut terminate, &mut interrupt).await,
-            "stopping"
-        );
+        let reason = tokio::select! {
+            signal = next(&mut terminate, &mut interrupt) => Ok(signal),
+            () = app.broken() => Err(anyhow::anyhow!("a part of the bridge has ended, see above")),
+        };
+        match &reason {
+            Ok(signal) => tracing::info!(signal, "stopping"),
+            Err(error) => tracing::error!(%error, "stopping"),
+        }
         tokio::select! {
-            () = app.stop() => Ok(()),
+            () = app.stop() => reason.map(drop),
             signal = next(&mut terminate, &mut interrupt) => {
                 anyhow::bail!("{signal} came twice: stopped before the running calls were over")
             }

@@ -2,6 +2,7 @@
 //! once.
 
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use super::{ConfigError, Fault, Settings};
 use crate::homeassistant::{Address, Supervisor, Wish};
 use crate::resilience::breaker;
 use crate::{access, dispatch, http, server, telemetry, upstream};
+
+/// No system has more sockets than that for one program.
+const CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
 
 /// Collects what is wrong, each with its key and the place where it was said.
 struct Faults<'a> {
@@ -35,6 +39,16 @@ impl Faults<'_> {
             self.add(
                 key,
                 format_args!("it is {value}, and must be at least {least}"),
+            );
+        }
+    }
+
+    fn expect_within(&mut self, key: &str, value: usize, bounds: RangeInclusive<usize>) {
+        if !bounds.contains(&value) {
+            let (least, most) = bounds.into_inner();
+            self.add(
+                key,
+                format_args!("it is {value}, and must be from {least} to {most}"),
             );
         }
     }
@@ -191,22 +205,16 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
     if config.listen.port() != 0 && config.listen == config.admin_listen {
         faults.add("admin_listen", "it is the same address as `listen`");
     }
-    if !(1..=64).contains(&queue.max_parallel_calls) {
-        let value = queue.max_parallel_calls;
-        faults.add(
-            "queue.max_parallel_calls",
-            format_args!("it is {value}, and must be from 1 to 64"),
-        );
-    }
+    faults.expect_within("queue.max_parallel_calls", queue.max_parallel_calls, 1..=64);
     faults.expect_at_least("limits.request_body", limits.request_body, 1024);
     faults.expect_at_least("limits.response_body", limits.response_body, 1024);
     faults.expect_at_least("limits.json_depth", limits.json_depth, 4);
     faults.expect_at_least("limits.batch", limits.batch, 1);
-    faults.expect_at_least("limits.connections", limits.connections, 1);
-    faults.expect_at_least(
+    faults.expect_within("limits.connections", limits.connections, CONNECTIONS);
+    faults.expect_within(
         "limits.connections_per_address",
         limits.connections_per_address,
-        1,
+        CONNECTIONS,
     );
     faults.expect_at_least(
         "queue.max_waiting_per_client",

@@ -127,6 +127,14 @@ fn wrong_values_are_refused_with_their_place() {
             &["bridge.yaml", "queue.max_parallel_calls", "1 to 64"],
         ),
         (
+            "limits: {connections: 18446744073709551615}",
+            &["limits.connections", "1 to 1000000"],
+        ),
+        (
+            "limits: {connections_per_address: 0}",
+            &["limits.connections_per_address", "1 to 1000000"],
+        ),
+        (
             "limits: {request_body: 4}",
             &["limits.request_body", "4MiB"],
         ),
