@@ -208,6 +208,7 @@ async fn a_call_may_take_longer_than_a_connection_may_idle() {
     let bridge = impatient(&house).await;
     let client = || reqwest::Client::builder().no_proxy();
     let http2 = client().http2_prior_knowledge();
+    bridge.rpc("tools/list", json!({})).await.result();
     for client in [client(), http2] {
         let gate = Arc::new(Semaphore::new(0));
         house.set_fault(Some(Fault::Hold(gate.clone())));
@@ -220,7 +221,7 @@ async fn a_call_may_take_longer_than_a_connection_may_idle() {
             .await;
         // One that came later, and asks nothing, goes first.
         closed(connected(&bridge, "").await).await;
-        gate.add_permits(1);
+        gate.add_permits(10);
         assert_eq!(call.await.unwrap().json()["isError"], false);
         house.set_fault(None);
     }
@@ -258,7 +259,7 @@ async fn strange_paths_and_methods_in_addresses_are_answered() {
         "/%00",
     ] {
         let reply = send(bridge.post(path, "{}")).await;
-        assert!((200..505).contains(&reply.status), "{path}: {reply:?}");
+        assert!((200..500).contains(&reply.status), "{path}: {reply:?}");
         assert!(
             reply.text.is_empty() || serde_json::from_str::<Value>(&reply.text).is_ok(),
             "{path}: {reply:?}"
@@ -319,13 +320,17 @@ async fn connections_beyond_the_limit_wait_and_are_served_later() {
         &[("MCP_BRIDGE__LIMITS__CONNECTIONS", "2")],
     )
     .await;
-    let idle = [
-        TcpStream::connect(bridge.lan).await.unwrap(),
-        TcpStream::connect(bridge.lan).await.unwrap(),
-    ];
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let live = tokio::spawn(send(client.get(bridge.url("/health/live"))));
-    tokio::task::yield_now().await;
-    drop(idle);
-    assert_eq!(live.await.unwrap().status, 200);
+    let mut first = served(&bridge).await;
+    let mut second = served(&bridge).await;
+    let mut extra = connected(&bridge, LIVE).await;
+    // Time enough to be served by mistake, measured in answers that others got.
+    for _ in 0..100 {
+        ask(&mut first).await.unwrap();
+        ask(&mut second).await.unwrap();
+    }
+    let nothing = extra.try_read(&mut [0]).unwrap_err();
+    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    drop(first);
+    let answer = tokio::time::timeout(PATIENCE, extra.read_u8()).await;
+    assert_eq!(answer.unwrap().unwrap(), b'H');
 }
