@@ -60,8 +60,13 @@ impl Access {
         if *seen == stamp {
             return Ok(false);
         }
-        *seen = stamp;
-        let clients = self.registry.load()?.into_iter().map(Arc::new).collect();
+        let loaded = self.registry.load();
+        // What could not be read may be readable in a moment: a revocation must not get lost. What
+        // was read and is damaged stays so until it changes.
+        if !matches!(loaded, Err(RegistryError::Io { .. })) {
+            *seen = stamp;
+        }
+        let clients = loaded?.into_iter().map(Arc::new).collect();
         self.clients.store(Arc::new(clients));
         Ok(true)
     }
@@ -210,6 +215,24 @@ mod tests {
             code(&access, None, Some(token.reveal())),
             Code::TokenRevoked
         );
+    }
+
+    #[test]
+    fn a_change_that_could_not_be_read_is_read_later() {
+        let (folder, access) = open();
+        let token = access.registry.create("n8n", Terms::default()).unwrap();
+        let (file, aside) = (
+            folder.path().join("clients.json"),
+            folder.path().join("aside"),
+        );
+        std::fs::rename(&file, &aside).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        assert!(access.refresh().is_err());
+        assert!(access.refresh().is_err(), "it is tried again");
+        std::fs::remove_dir(&file).unwrap();
+        std::fs::rename(&aside, &file).unwrap();
+        assert!(access.refresh().unwrap());
+        assert!(access.identify(None, Some(token.reveal())).is_ok());
     }
 
     #[test]

@@ -96,6 +96,8 @@ pub struct Figures {
     pub refused_by_upstream: u64,
     /// Calls that failed on the way, ever.
     pub failed: u64,
+    /// Calls whose clients left before the answer, ever.
+    pub left: u64,
     /// Calls that got the answer of an identical one in flight, ever.
     pub joined: u64,
     /// Calls that got the answer of an identical one that was over, ever.

@@ -88,7 +88,8 @@ pub enum RegistryError {
     TooMany,
     /// The first token was not kept.
     #[error(
-        "there is no first token in {0}: the bridge was never started with this folder, or the token was revoked"
+        "there is no first token in {0}: it is made when the bridge first starts without any client, \
+         and goes when it is revoked; `mcp-bridge token create NAME` makes another"
     )]
     NoFirstToken(PathBuf),
 }
@@ -159,18 +160,21 @@ impl Registry {
     /// # Errors
     /// A name that is taken or unfit, or a file that cannot be written.
     pub fn create(&self, name: &str, terms: Terms) -> Result<Token, RegistryError> {
+        let token = Token::generate().map_err(|source| self.io(source))?;
+        self.add(name, terms, &token)?;
+        Ok(token)
+    }
+
+    fn add(&self, name: &str, terms: Terms, token: &Token) -> Result<(), RegistryError> {
         let fits = (1..=MAX_NAME).contains(&name.chars().count())
             && name.trim() == name
             && !name.chars().any(char::is_control);
         if !fits {
             return Err(RegistryError::BadName(name.to_owned()));
         }
-        let token = Token::generate().map_err(|source| self.io(source))?;
         self.change(|clients| {
-            if clients
-                .iter()
-                .any(|client| client.name == name && client.revoked.is_none())
-            {
+            let holds = |client: &Client| client.name == name && client.revoked.is_none();
+            if clients.iter().any(holds) {
                 return Err(RegistryError::NameTaken(name.to_owned()));
             }
             if clients.len() >= MAX_CLIENTS {
@@ -185,8 +189,7 @@ impl Registry {
                 revoked: None,
             });
             Ok(())
-        })?;
-        Ok(token)
+        })
     }
 
     /// Takes a client's right to come in. It stays in the register, so that whoever still uses the
@@ -223,14 +226,15 @@ impl Registry {
         if !self.load()?.is_empty() {
             return Ok(false);
         }
-        let token = match self.create(FIRST, Terms::default()) {
-            Err(RegistryError::NameTaken(_)) => return Ok(false),
-            made => made?,
-        };
+        let token = Token::generate().map_err(|source| self.io(source))?;
+        fs::create_dir_all(&self.folder).map_err(|source| self.io(source))?;
+        // The clear text first: a crash in between leaves an empty register, and the next start
+        // makes another token.
         self.write(
             &self.first_token_file(),
             format!("{}\n", token.reveal()).as_bytes(),
         )?;
+        self.add(FIRST, Terms::default(), &token)?;
         Ok(true)
     }
 

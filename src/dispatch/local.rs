@@ -41,16 +41,18 @@ pub(super) async fn answer(
                     return Some(Err(Failure::with(Code::InvalidParams, why)));
                 }
             };
-            Some(Ok(introduction(upstream).await.initialize_result(revision)))
+            Some(Ok(introduction(upstream, PATIENCE)
+                .await
+                .initialize_result(revision)))
         }
-        "server/discover" => Some(Ok(introduction(upstream).await.discover_result())),
+        "server/discover" => Some(Ok(introduction(upstream, PATIENCE).await.discover_result())),
         _ => None,
     }
 }
 
 /// What the upstream said about itself, or what is assumed of one that could not be asked yet.
-pub(super) async fn introduction(upstream: &Upstream) -> Arc<Introduction> {
-    let known = upstream.introduction(PATIENCE).await;
+pub(super) async fn introduction(upstream: &Upstream, patience: Duration) -> Arc<Introduction> {
+    let known = upstream.introduction(patience).await;
     known.unwrap_or_else(|| Arc::new(Introduction::assumed()))
 }
 

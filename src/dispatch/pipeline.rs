@@ -53,6 +53,7 @@ struct Counters {
     answered: AtomicU64,
     refused_by_upstream: AtomicU64,
     failed: AtomicU64,
+    left: AtomicU64,
     joined: AtomicU64,
     replayed: AtomicU64,
 }
@@ -81,6 +82,11 @@ impl Dispatcher {
     /// # Errors
     /// Why there is no answer of the upstream; see the catalogue.
     pub async fn handle(&self, call: Call) -> Result<Response, Failure> {
+        let mut record = Record {
+            counters: &self.counters,
+            call: &call,
+            outcome: None,
+        };
         let cancellation = self
             .cancellations
             .watch(&call.client.name, &call.request.id);
@@ -88,8 +94,11 @@ impl Dispatcher {
             outcome = self.answer(&call) => outcome,
             () = cancellation.cancelled() => Err(Failure::new(Code::Cancelled)),
         };
-        self.record(&call, &outcome);
-        let response = outcome?.with_id(&call.request.id);
+        let response = record
+            .outcome
+            .insert(outcome)
+            .clone()?
+            .with_id(&call.request.id);
         Ok(self.in_revision(&call, response).await)
     }
 
@@ -198,36 +207,9 @@ impl Dispatcher {
         if !call.revision.is_modern() {
             return answer;
         }
-        let server = local::introduction(&self.road.upstream).await;
+        let server = local::introduction(&self.road.upstream, Duration::ZERO).await;
         let result = era::to_modern(&call.request.method, result, Some(&server.server_info));
         answer.with_result(result)
-    }
-
-    fn record(&self, call: &Call, outcome: &Outcome) {
-        let (counter, outcome) = match outcome {
-            Ok(Response {
-                payload: Payload::Result(_),
-                ..
-            }) => (&self.counters.answered, "answered"),
-            Ok(Response {
-                payload: Payload::Error(_),
-                ..
-            }) => (
-                &self.counters.refused_by_upstream,
-                "refused by the upstream",
-            ),
-            Err(failure) => (&self.counters.failed, failure.code.entry().name),
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        tracing::info!(
-            client = &*call.client.name,
-            method = call.request.method,
-            tool = call.request.param_members().get_str("name").as_deref(),
-            revision = call.revision.as_str(),
-            outcome,
-            total_ms = millis(call.received.elapsed()),
-            "call"
-        );
     }
 
     /// The client gives up a call of its own, by the id that it gave it. Of several calls under the
@@ -265,6 +247,7 @@ impl Dispatcher {
             answered: count(&self.counters.answered),
             refused_by_upstream: count(&self.counters.refused_by_upstream),
             failed: count(&self.counters.failed),
+            left: count(&self.counters.left),
             joined: count(&self.counters.joined),
             replayed: count(&self.counters.replayed),
             kept_answers: deduplication.kept,
@@ -277,6 +260,51 @@ impl Dispatcher {
     pub fn upstream(&self) -> &Upstream {
         &self.road.upstream
     }
+}
+
+/// Counts and logs a call when it is over, also one whose client did not wait for the answer.
+struct Record<'a> {
+    counters: &'a Counters,
+    call: &'a Call,
+    outcome: Option<Outcome>,
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        let counters = self.counters;
+        let (counter, outcome) = match &self.outcome {
+            Some(Ok(Response {
+                payload: Payload::Result(_),
+                ..
+            })) => (&counters.answered, "answered"),
+            Some(Ok(Response {
+                payload: Payload::Error(_),
+                ..
+            })) => (&counters.refused_by_upstream, "refused by the upstream"),
+            Some(Err(failure)) => (&counters.failed, failure.code.entry().name),
+            None => (&counters.left, "client left"),
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let request = &self.call.request;
+        tracing::info!(
+            client = &*self.call.client.name,
+            method = beginning(&request.method),
+            tool = request
+                .param_members()
+                .get_str("name")
+                .as_deref()
+                .map(beginning),
+            revision = self.call.revision.as_str(),
+            outcome,
+            total_ms = millis(self.call.received.elapsed()),
+            "call"
+        );
+    }
+}
+
+/// As much of a client's text as a log line bears.
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(100)]
 }
 
 /// Waits for the outcome, for as long as this caller can. An execution that reads ends by itself at

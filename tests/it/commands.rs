@@ -329,7 +329,9 @@ fn count_of_groups(schema: &Value) -> usize {
 fn tokens_are_made_listed_and_revoked_without_a_bridge() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path().to_str().unwrap();
-    assert!(text(&run(&["token", "show", "--data", data]).stderr).contains("never started"));
+    assert!(
+        text(&run(&["token", "show", "--data", data]).stderr).contains("there is no first token")
+    );
     let made = text(&run(&["token", "create", "n8n", "--data", data]).stdout);
     assert!(made.lines().last().unwrap().starts_with("mcpb_"), "{made}");
     assert_eq!(

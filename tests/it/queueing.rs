@@ -154,6 +154,9 @@ async fn a_client_that_leaves_frees_its_place_but_what_runs_is_finished() {
         .await;
     let tools: Vec<_> = house.executed().iter().map(|e| e.tool.clone()).collect();
     assert_eq!(tools, ["intent__HassTurnOn"]);
+    assert_eq!(bridge.status().await["calls"]["left"], 2);
+    let left = |line: &String| line.contains("client left");
+    assert_eq!(bridge.logged().iter().filter(|line| left(line)).count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,14 +170,14 @@ async fn urgent_calls_go_first_and_no_request_is_more_urgent_than_its_client() {
     bridge.rpc("tools/list", json!({})).await.result();
     let gate = Arc::new(Semaphore::new(0));
     house.set_fault(Some(Fault::Hold(gate.clone())));
-    let set = |token: &str, priority: &str, brightness: u64| {
+    let set = |token: &str, priority: &str, brightness: usize| {
         let lamp = [
             "Kitchen Light",
             "Desk Lamp",
             "Bedroom Light",
             "Hallway Light",
         ];
-        let arguments = json!({"name": lamp[brightness as usize % 4], "brightness": brightness});
+        let arguments = json!({"name": lamp[brightness % 4], "brightness": brightness});
         let call = json!({"name": "light__HassLightSet", "arguments": arguments});
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let call = client
@@ -190,7 +193,7 @@ async fn urgent_calls_go_first_and_no_request_is_more_urgent_than_its_client() {
     bridge
         .until(|status| status["calls"]["queue"]["running"] == 1)
         .await;
-    for (n, (token, priority)) in (1u64..).zip([
+    for (n, (token, priority)) in (1..).zip([
         (bridge.token.as_str(), "u=7"),
         (bridge.token.as_str(), "u=0"),
         (urgent.as_str(), "u=0"),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mcp_bridge::demo::{self, DemoHouse};
 use serde_json::{Value, json};
@@ -257,16 +257,17 @@ impl Drop for Bridge {
 
 /// Waits for the end of a process.
 pub(crate) fn wait(child: &mut Child) -> ExitStatus {
-    tokio::task::block_in_place(|| {
-        let latest = Instant::now() + PATIENCE;
+    let ended = async {
         loop {
             if let Some(status) = child.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < latest, "the process did not end");
-            std::thread::sleep(Duration::from_millis(5));
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    })
+    };
+    let ended = async { tokio::time::timeout(PATIENCE, ended).await };
+    let ended = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(ended));
+    ended.expect("the process did not end")
 }
 
 /// Sends a signal to a process.
