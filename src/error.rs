@@ -267,8 +267,8 @@ catalogue! {
     AnswerTooLarge = "home_assistant_answer_too_large", Upstream, 502, -32018,
         "Home Assistant's answer is too large",
         "The answer of Home Assistant is too large; ask for less, with a filter.",
-        cause: "The answer is larger than `limits.response_body`.",
-        fix: "Ask with a filter (name, area, domain), expose fewer entities, or raise `limits.response_body`.";
+        cause: "The answer is larger than `limits.response_body`, or the answers of a batch have more than 64 MiB together.",
+        fix: "Ask with a filter (name, area, domain) or with fewer messages in a batch, expose fewer entities, or raise `limits.response_body`.";
     Redirected = "home_assistant_redirects", Upstream, 502, -32018,
         "Home Assistant redirects to another address",
         "Home Assistant is reached under a wrong address; a person has to correct it. Nothing was done.",

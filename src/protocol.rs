@@ -5,6 +5,7 @@
 //! task. Messages are never decoded further than the bridge must look into them, so whatever it
 //! does not know passes through unharmed.
 
+pub mod body;
 pub mod canonical;
 pub mod capabilities;
 pub mod era;

@@ -14,7 +14,8 @@ use super::reply::{self, Form};
 use super::{Bridge, admission, body, progress};
 use crate::dispatch::Progress;
 use crate::error::{Code, Failure};
-use crate::protocol::message::{Body, Malformed, Message};
+use crate::protocol::body::{Batch, Body};
+use crate::protocol::message::Message;
 use crate::protocol::revision::Revision;
 
 /// `POST /mcp`.
@@ -70,7 +71,7 @@ async fn answer(bridge: &Arc<Bridge>, request: HttpRequest) -> Result<HttpRespon
                 reply::message(status, body, form)
             }))
         }
-        Body::Batch(messages) => {
+        Body::Batch(batch) => {
             let version = sender.routing().version;
             let revision = version.map_or(Some(Revision::ASSUMED), Revision::parse);
             if !revision.is_some_and(Revision::has_batches) {
@@ -78,7 +79,7 @@ async fn answer(bridge: &Arc<Bridge>, request: HttpRequest) -> Result<HttpRespon
                            time, or use /mcp/batch";
                 return Err(Failure::with(Code::InvalidMessage, why));
             }
-            answer_all(bridge, &sender, messages, form).await
+            answer_all(bridge, &sender, &batch, form).await
         }
     }
 }
@@ -87,7 +88,7 @@ async fn answer_batch(bridge: &Arc<Bridge>, request: HttpRequest) -> Result<Http
     let (sender, body) = Sender::admit(bridge, request)?;
     let body: Bytes = body::read(sender.headers(), body, bridge.settings).await?;
     match Body::parse(&body, bridge.settings.max_depth)? {
-        Body::Batch(messages) => answer_all(bridge, &sender, messages, Form::Json).await,
+        Body::Batch(batch) => answer_all(bridge, &sender, &batch, Form::Json).await,
         Body::One(_) => {
             let why = "a batch is a JSON array of JSON-RPC messages";
             Err(Failure::with(Code::InvalidMessage, why))
@@ -98,14 +99,10 @@ async fn answer_batch(bridge: &Arc<Bridge>, request: HttpRequest) -> Result<Http
 async fn answer_all(
     bridge: &Bridge,
     sender: &Sender,
-    messages: Vec<Result<Message, Malformed>>,
+    batch: &Batch,
     form: Form,
 ) -> Result<HttpResponse, Failure> {
-    let (size, limit) = (messages.len(), bridge.settings.max_batch);
-    if size > limit {
-        let why = format_args!("a batch of {size} messages, at most {limit} are accepted");
-        return Err(Failure::with(Code::InvalidMessage, why));
-    }
+    let messages = batch.messages(bridge.settings.max_batch)?;
     let answers = sender.answer_all(messages).await;
     Ok(answers.map_or_else(accepted, |body| reply::message(StatusCode::OK, body, form)))
 }

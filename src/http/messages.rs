@@ -1,6 +1,8 @@
 //! The messages of one HTTP request, brought to their answers.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::body::Body as HttpBody;
@@ -23,7 +25,7 @@ use crate::protocol::revision::Revision;
 impl From<Malformed> for Failure {
     fn from(malformed: Malformed) -> Self {
         let code = match malformed {
-            Malformed::Invalid(_) => Code::InvalidMessage,
+            Malformed::Invalid(_) | Malformed::TooMany(_) => Code::InvalidMessage,
             Malformed::Empty
             | Malformed::NotUtf8(_)
             | Malformed::TooDeep { .. }
@@ -46,6 +48,24 @@ impl From<EraFault> for Failure {
                 ..Self::with(Code::UnsupportedVersion, &fault)
             },
         }
+    }
+}
+
+/// Bytes that the answers of one batch may have together.
+const BATCH_ANSWERS: usize = 64 << 20;
+
+/// The room that is left for the answers of a batch.
+struct Room(AtomicUsize);
+
+impl Room {
+    const fn of(bytes: usize) -> Self {
+        Self(AtomicUsize::new(bytes))
+    }
+
+    /// Takes this much of it, if there is so much left.
+    fn take(&self, bytes: usize) -> bool {
+        let rest = |left: usize| left.checked_sub(bytes);
+        self.0.fetch_update(Relaxed, Relaxed, rest).is_ok()
     }
 }
 
@@ -176,18 +196,20 @@ impl Sender {
     /// The answers to a batch, in the order of its requests; nothing if it had none.
     ///
     /// Each member is a call of its own; all of them enter the queue at once and in their order, and
-    /// the queue sees to it that no two writes overlap.
+    /// the queue sees to it that no two writes overlap. An answer that finds no room beside those
+    /// that came before it is not kept; its member fails.
     pub(super) async fn answer_all(
         &self,
         messages: Vec<Result<Message, Malformed>>,
     ) -> Option<Bytes> {
+        let room = &Room::of(BATCH_ANSWERS);
         let answers = messages
             .into_iter()
             .enumerate()
             .map(|(member, message)| async move {
                 match message {
                     Ok(Message::Request(request)) => {
-                        Some(self.answer_member(request, member).await)
+                        Some(self.answer_member(request, member, room).await)
                     }
                     other => self.answer(other).await.map(|(_, body)| body),
                 }
@@ -204,7 +226,7 @@ impl Sender {
         Some(all.freeze())
     }
 
-    async fn answer_member(&self, request: Request, member: usize) -> Bytes {
+    async fn answer_member(&self, request: Request, member: usize, room: &Room) -> Bytes {
         let refused = if request.method == "initialize" {
             let why = "initialize cannot be part of a batch";
             Err(Failure::with(Code::InvalidMessage, why))
@@ -216,7 +238,15 @@ impl Sender {
                 let outcome = self
                     .dispatch(request.clone(), revision, None, Some(member))
                     .await;
-                reply::to_request(&request, revision, outcome).1
+                let (_, answer) = reply::to_request(&request, revision, outcome);
+                if room.take(answer.len()) {
+                    return answer;
+                }
+                let failure = Failure {
+                    outcome_unknown: request.method == "tools/call",
+                    ..Failure::with(Code::AnswerTooLarge, "there is no room for it in the batch")
+                };
+                reply::to_request(&request, revision, Err(failure)).1
             }
             Err(failure) => reply::error_message(&failure, Some(request.id)),
         }

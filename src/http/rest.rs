@@ -11,8 +11,9 @@ use http::StatusCode;
 use super::messages::Sender;
 use super::{Bridge, body, mcp, reply};
 use crate::error::{Code, Failure};
+use crate::protocol::body::check_text;
 use crate::protocol::json::{Members, RawJson};
-use crate::protocol::message::{Id, Message, Notification, Payload, Request, check_text};
+use crate::protocol::message::{Id, Message, Notification, Payload, Request};
 use crate::protocol::revision::Revision;
 
 /// `POST /mcp/tools/call` and its like; the path below `/mcp/` is the method.

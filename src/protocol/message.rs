@@ -2,9 +2,8 @@
 //! stays raw bytes.
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
-use super::json::{Members, RawJson, depth};
+use super::json::{Members, RawJson};
 
 /// Why bytes are not a message. Each variant's text is the sentence that the sender reads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +25,9 @@ pub enum Malformed {
     /// Not JSON; the parser's words.
     #[error("the body is not valid JSON: {0}")]
     Syntax(String),
+    /// A batch of more members than are accepted.
+    #[error("a batch of more than {0} messages; at most {0} are accepted")]
+    TooMany(usize),
     /// JSON, but not a JSON-RPC 2.0 message of MCP; the sentence says why.
     #[error("{0}")]
     Invalid(&'static str),
@@ -226,15 +228,6 @@ pub enum Message {
     Response(Response),
 }
 
-/// What a body holds.
-#[derive(Debug)]
-pub enum Body {
-    /// One message.
-    One(Message),
-    /// A batch of JSON-RPC, with a fault in the place of each member that is no message.
-    Batch(Vec<Result<Message, Malformed>>),
-}
-
 impl Message {
     /// Reads one message out of `whole`.
     ///
@@ -320,46 +313,6 @@ impl Message {
     }
 }
 
-impl Body {
-    /// Reads a body of at most `max_depth` levels of nesting.
-    ///
-    /// # Errors
-    /// What makes the body as a whole unreadable; a batch reports its members one by one.
-    pub fn parse(whole: &Bytes, max_depth: usize) -> Result<Self, Malformed> {
-        check_text(whole, max_depth)?;
-        if whole.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[') {
-            return Message::parse(whole).map(Self::One);
-        }
-        let members: Vec<&RawValue> =
-            serde_json::from_slice(whole).map_err(|error| Malformed::Syntax(error.to_string()))?;
-        if members.is_empty() {
-            return Err(Malformed::Invalid("a batch must not be empty"));
-        }
-        let parse =
-            |raw: &RawValue| Message::parse(&RawJson::within(whole, raw.get()).into_bytes());
-        Ok(Self::Batch(members.into_iter().map(parse).collect()))
-    }
-}
-
-/// Refuses text that is empty, no UTF-8, or nested too deeply, before a parser sees it.
-///
-/// # Errors
-/// The first of these that holds.
-pub fn check_text(body: &[u8], max_depth: usize) -> Result<(), Malformed> {
-    let text =
-        std::str::from_utf8(body).map_err(|error| Malformed::NotUtf8(error.valid_up_to()))?;
-    if text.trim().is_empty() {
-        return Err(Malformed::Empty);
-    }
-    match depth(body) {
-        deep if deep > max_depth => Err(Malformed::TooDeep {
-            deep,
-            limit: max_depth,
-        }),
-        _ => Ok(()),
-    }
-}
-
 /// The message `whole` with one member replaced. A message that was parsed before has members.
 fn replace(whole: &Bytes, key: &str, value: &RawJson) -> Bytes {
     let mut members = Members::parse(whole).unwrap_or_else(|_| Members::empty());
@@ -370,13 +323,9 @@ fn replace(whole: &Bytes, key: &str, value: &RawJson) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn parse(text: &'static str) -> Result<Message, Malformed> {
-        match Body::parse(&Bytes::from_static(text.as_bytes()), 64)? {
-            Body::One(message) => Ok(message),
-            Body::Batch(_) => panic!("{text} is a batch"),
-        }
+        Message::parse(&Bytes::from_static(text.as_bytes()))
     }
 
     fn request(text: &'static str) -> Request {
@@ -504,48 +453,6 @@ mod tests {
         ];
         for (text, sentence) in cases {
             assert_eq!(parse(text).unwrap_err().to_string(), sentence, "{text}");
-        }
-    }
-
-    #[test]
-    fn unreadable_bodies_are_told_apart() {
-        let read = |bytes: &'static [u8]| Body::parse(&Bytes::from_static(bytes), 4).unwrap_err();
-        assert_eq!(read(b"  \n"), Malformed::Empty);
-        assert_eq!(read(b"{\"a\":\"\xff\"}"), Malformed::NotUtf8(6));
-        assert_eq!(
-            read(b"[[[[[]]]]]"),
-            Malformed::TooDeep { deep: 5, limit: 4 }
-        );
-        assert!(matches!(
-            read(b"{\"jsonrpc\":\"2.0\","),
-            Malformed::Syntax(_)
-        ));
-        assert!(matches!(read(b"{} {}"), Malformed::Syntax(_)));
-        assert!(matches!(read(b"[]"), Malformed::Invalid(_)));
-    }
-
-    #[test]
-    fn a_batch_reports_its_members_one_by_one() {
-        let body = Bytes::from_static(
-            br#"[{"jsonrpc":"2.0","id":1,"method":"ping"},5,{"jsonrpc":"2.0","method":"n"}]"#,
-        );
-        let Ok(Body::Batch(members)) = Body::parse(&body, 64) else {
-            panic!()
-        };
-        assert!(matches!(&members[0], Ok(Message::Request(r)) if r.method == "ping"));
-        assert!(matches!(&members[1], Err(Malformed::Invalid(_))));
-        assert!(matches!(&members[2], Ok(Message::Notification(n)) if n.method == "n"));
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Body::parse(&Bytes::from(bytes), 64);
-        }
-
-        #[test]
-        fn no_json_like_text_makes_the_parser_panic(text in r#"[\[\]{}",:0-9a-z\\\. -]{0,120}"#) {
-            let _ = Body::parse(&Bytes::from(text), 64);
         }
     }
 }

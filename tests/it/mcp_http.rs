@@ -1,6 +1,7 @@
 //! Streamable HTTP as clients use it, in every revision.
 
 use http::Method;
+use mcp_bridge::demo::Fault;
 use serde_json::{Value, json};
 
 use crate::support::Bridge;
@@ -311,6 +312,54 @@ async fn batches_are_answered_in_the_revisions_that_have_them() {
         400
     );
     assert_eq!(house.executed().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_not_read_where_it_is_not_welcome() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let many = format!("[{} no JSON", "1,".repeat(1_000_000));
+    for version in ["2025-03-26", "2025-06-18"] {
+        let request = bridge.post("/mcp", &many);
+        let reply = send(request.header("mcp-protocol-version", version)).await;
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (400, "invalid_message"),
+            "{version}"
+        );
+    }
+    assert_eq!(
+        send(bridge.post("/mcp/batch", many)).await.code(),
+        "invalid_message"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answers_of_a_batch_are_bounded_together() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    house.fail_next_calls(Fault::Huge(12 << 20), 6);
+    let call = |id: u32| {
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call",
+            "params": {"name": "intent__HassTurnOn", "arguments": {"name": format!("Lamp {id}")}}})
+    };
+    let batch: Vec<_> = (1..=6).map(call).collect();
+    let reply = send(bridge.post("/mcp", Value::from(batch))).await;
+    assert!(reply.text.len() < 65 << 20, "{}", reply.text.len());
+    let answers = reply.json();
+    let failed: Vec<_> = (answers.as_array().unwrap().iter())
+        .map(|answer| &answer["result"])
+        .filter(|result| result["isError"] == true)
+        .collect();
+    let [failed] = failed[..] else {
+        panic!("{} failed", failed.len());
+    };
+    assert_eq!(
+        failed["_meta"]["mcp-bridge/error"]["code"],
+        "home_assistant_answer_too_large"
+    );
+    let text = failed["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("Outcome unknown"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
