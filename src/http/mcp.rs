@@ -16,7 +16,6 @@ use crate::dispatch::Progress;
 use crate::error::{Code, Failure};
 use crate::protocol::body::{Batch, Body};
 use crate::protocol::message::Message;
-use crate::protocol::revision::Revision;
 
 /// `POST /mcp`.
 pub(super) async fn post(State(bridge): State<Arc<Bridge>>, request: HttpRequest) -> HttpResponse {
@@ -72,11 +71,9 @@ async fn answer(bridge: &Arc<Bridge>, request: HttpRequest) -> Result<HttpRespon
             }))
         }
         Body::Batch(batch) => {
-            let version = sender.routing().version;
-            let revision = version.map_or(Some(Revision::ASSUMED), Revision::parse);
-            if !revision.is_some_and(Revision::has_batches) {
-                let why = "there are no batches since revision 2025-06-18; send one message at a \
-                           time, or use /mcp/batch";
+            if !sender.revision()?.has_batches() {
+                let why = "only revision 2025-03-26 has batches; send one message at a time, or use \
+                           /mcp/batch";
                 return Err(Failure::with(Code::InvalidMessage, why));
             }
             answer_all(bridge, &sender, &batch, form).await
@@ -86,6 +83,7 @@ async fn answer(bridge: &Arc<Bridge>, request: HttpRequest) -> Result<HttpRespon
 
 async fn answer_batch(bridge: &Arc<Bridge>, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let (sender, body) = Sender::admit(bridge, request)?;
+    sender.revision()?;
     let body: Bytes = body::read(sender.headers(), body, bridge.settings).await?;
     match Body::parse(&body, bridge.settings.max_depth)? {
         Body::Batch(batch) => answer_all(bridge, &sender, &batch, Form::Json).await,

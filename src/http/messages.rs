@@ -40,13 +40,13 @@ impl From<EraFault> for Failure {
         match &fault {
             EraFault::HeaderMismatch(_) => Self::with(Code::HeaderMismatch, fault),
             EraFault::MissingMeta(_) => Self::with(Code::InvalidParams, fault),
-            EraFault::UnsupportedVersion(requested) => Self {
-                data: Some(json!({
-                    "supported": Revision::ALL.map(Revision::as_str),
-                    "requested": requested,
-                })),
-                ..Self::with(Code::UnsupportedVersion, &fault)
-            },
+            EraFault::UnsupportedVersion { asked, supported } => {
+                let supported: Vec<_> = supported.iter().map(|r| r.as_str()).collect();
+                Self {
+                    data: Some(json!({"supported": supported, "requested": asked})),
+                    ..Self::with(Code::UnsupportedVersion, &fault)
+                }
+            }
         }
     }
 }
@@ -116,23 +116,32 @@ impl Sender {
         }
     }
 
+    /// The revision that the headers name.
+    ///
+    /// # Errors
+    /// [`Code::UnsupportedVersion`].
+    pub(super) fn revision(&self) -> Result<Revision, Failure> {
+        Ok(era::revision_of_headers(self.routing())?)
+    }
+
     /// The answer to one message, with its HTTP status; nothing for those that get none.
     pub(super) async fn answer(
         &self,
         message: Result<Message, Malformed>,
     ) -> Option<(StatusCode, Bytes)> {
-        match message {
-            Ok(Message::Request(request)) => Some(self.answer_request(request, None).await),
+        let refused = match message {
+            Ok(Message::Request(request)) => return Some(self.answer_request(request, None).await),
             Ok(Message::Notification(notification)) => {
-                self.notice(&notification);
-                None
+                self.revision().map(|_| self.notice(&notification))
             }
-            Ok(Message::Response(_)) => None,
-            Err(malformed) => {
-                let body = reply::error_message(&malformed.into(), None);
-                Some((StatusCode::BAD_REQUEST, body))
-            }
-        }
+            Ok(Message::Response(_)) => self.revision().map(|_| ()),
+            Err(malformed) => Err(malformed.into()),
+        };
+        let failure = refused.err()?;
+        Some((
+            StatusCode::BAD_REQUEST,
+            reply::error_message(&failure, None),
+        ))
     }
 
     /// The answer to one request, with its HTTP status.

@@ -60,13 +60,9 @@ impl Introduction {
     /// The result of `server/discover`, without what every modern result has
     /// ([`super::era::to_modern`] adds that).
     pub fn discover_result(&self) -> RawJson {
-        let modern: Vec<&str> = Revision::ALL
-            .iter()
-            .filter(|r| r.is_modern())
-            .map(|r| r.as_str())
-            .collect();
         let mut members = Members::empty();
-        members.set("supportedVersions", &RawJson::of(&modern));
+        let versions = Revision::MODERN.map(Revision::as_str);
+        members.set("supportedVersions", &RawJson::of(&versions));
         members.set("capabilities", &carried(&self.capabilities));
         if let Some(instructions) = &self.instructions {
             members.set("instructions", instructions);

@@ -43,15 +43,39 @@ pub struct RoutingHeaders<'a> {
 /// Why a request fits no era.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EraFault {
-    /// A version that the bridge does not speak.
-    #[error("protocol version {0:?} is not supported")]
-    UnsupportedVersion(String),
+    /// A version that the bridge does not speak, or not in this era.
+    #[error("protocol version {asked:?} is not supported")]
+    UnsupportedVersion {
+        /// The version as it was written.
+        asked: String,
+        /// Those that may stand in its place.
+        supported: &'static [Revision],
+    },
     /// Header and body differ, or a required header is missing.
     #[error("{0}")]
     HeaderMismatch(String),
     /// A modern request without a required key of `_meta`.
     #[error("a request of revision 2026-07-28 needs `_meta[\"{0}\"]`")]
     MissingMeta(&'static str),
+}
+
+/// The revision that the headers of a message name; the assumed one where they name none.
+///
+/// # Errors
+/// [`EraFault::UnsupportedVersion`].
+pub fn revision_of_headers(headers: RoutingHeaders<'_>) -> Result<Revision, EraFault> {
+    let Some(version) = version(headers) else {
+        return Ok(Revision::ASSUMED);
+    };
+    Revision::parse(version).ok_or_else(|| EraFault::UnsupportedVersion {
+        asked: version.to_owned(),
+        supported: &Revision::ALL,
+    })
+}
+
+fn version(headers: RoutingHeaders<'_>) -> Option<&str> {
+    let version = headers.version.map(str::trim);
+    version.filter(|version| !version.is_empty())
 }
 
 /// The revision that `request` speaks, checked against its headers.
@@ -70,21 +94,22 @@ pub fn revision_of(request: &Request, headers: RoutingHeaders<'_>) -> Result<Rev
     let declared = meta
         .as_ref()
         .and_then(|meta| meta.get_str(meta::PROTOCOL_VERSION));
-    let header = headers
-        .version
-        .map(str::trim)
-        .filter(|version| !version.is_empty());
     let Some(declared) = declared else {
-        return match header.map(|version| (version, Revision::parse(version))) {
-            None => Ok(Revision::ASSUMED),
-            Some(_) if request.method == "initialize" => Ok(Revision::ASSUMED),
-            Some((_, Some(revision))) if !revision.is_modern() => Ok(revision),
-            Some((_, Some(_))) => Err(EraFault::MissingMeta(meta::PROTOCOL_VERSION)),
-            Some((version, None)) => Err(EraFault::UnsupportedVersion(version.to_owned())),
+        return match revision_of_headers(headers) {
+            _ if request.method == "initialize" => Ok(Revision::ASSUMED),
+            Ok(revision) if revision.is_modern() => {
+                Err(EraFault::MissingMeta(meta::PROTOCOL_VERSION))
+            }
+            legacy => legacy,
         };
     };
+    // Before the headers: which of them there have to be depends on the revision.
     let revision = Revision::parse(&declared).filter(|revision| revision.is_modern());
-    let Some(header) = header else {
+    let revision = revision.ok_or_else(|| EraFault::UnsupportedVersion {
+        asked: declared.clone().into_owned(),
+        supported: &Revision::MODERN,
+    })?;
+    let Some(header) = version(headers) else {
         return Err(EraFault::HeaderMismatch(
             "the header MCP-Protocol-Version is missing".into(),
         ));
@@ -94,8 +119,6 @@ pub fn revision_of(request: &Request, headers: RoutingHeaders<'_>) -> Result<Rev
             "the header MCP-Protocol-Version says {header:?}, the body says {declared:?}"
         )));
     }
-    let revision =
-        revision.ok_or_else(|| EraFault::UnsupportedVersion(declared.clone().into_owned()))?;
     if meta
         .as_ref()
         .is_none_or(|meta| meta.get(meta::CLIENT_CAPABILITIES).is_none())
@@ -359,8 +382,28 @@ mod tests {
         };
         assert_eq!(
             revision_of(&call("{}"), headers),
-            Err(EraFault::UnsupportedVersion("2031-01-01".into()))
+            Err(EraFault::UnsupportedVersion {
+                asked: "2031-01-01".into(),
+                supported: &Revision::ALL,
+            })
         );
+    }
+
+    #[test]
+    fn metadata_with_a_version_that_is_not_modern_gets_one_answer_whatever_the_header_says() {
+        for asked in ["2025-11-25", "2031-01-01"] {
+            let request = call(&format!(
+                r#"{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"{asked}"}}}}"#
+            ));
+            for version in [None, Some(asked), Some("2026-07-28")] {
+                let fault = revision_of(&request, RoutingHeaders { version, ..MODERN });
+                let expected = EraFault::UnsupportedVersion {
+                    asked: asked.into(),
+                    supported: &Revision::MODERN,
+                };
+                assert_eq!(fault, Err(expected), "{version:?}");
+            }
+        }
     }
 
     #[test]

@@ -24,6 +24,8 @@ impl Revision {
         Self::V2025_11_25,
         Self::V2026_07_28,
     ];
+    /// Those that need no `initialize`.
+    pub const MODERN: [Self; 1] = [Self::V2026_07_28];
     /// The newest one that is opened by `initialize`.
     pub const NEWEST_LEGACY: Self = Self::V2025_11_25;
     /// What a request without `MCP-Protocol-Version` speaks (2025-11-25, basic/transports).
@@ -52,9 +54,9 @@ impl Revision {
         matches!(self, Self::V2026_07_28)
     }
 
-    /// Whether a body may be an array of messages.
+    /// Whether a body may be an array of messages: one revision only had that.
     pub const fn has_batches(self) -> bool {
-        matches!(self, Self::V2024_11_05 | Self::V2025_03_26)
+        matches!(self, Self::V2025_03_26)
     }
 
     /// The answer to an `initialize` that asks for `asked`: that one if it is known, else the
@@ -101,6 +103,24 @@ mod tests {
         for revision in Revision::ALL.into_iter().filter(|r| !r.is_modern()) {
             assert_eq!(Revision::negotiate(revision.as_str()), revision);
         }
+    }
+
+    #[test]
+    fn the_modern_ones_are_those_that_are_modern() {
+        let modern: Vec<_> = Revision::ALL
+            .into_iter()
+            .filter(|r| r.is_modern())
+            .collect();
+        assert_eq!(modern, Revision::MODERN);
+    }
+
+    #[test]
+    fn one_revision_has_batches_and_it_is_what_silence_means() {
+        let with: Vec<_> = Revision::ALL
+            .into_iter()
+            .filter(|r| r.has_batches())
+            .collect();
+        assert_eq!(with, [Revision::ASSUMED]);
     }
 
     #[test]

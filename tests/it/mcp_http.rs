@@ -251,19 +251,50 @@ async fn the_accept_header_may_be_careless_but_not_contrary() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_that_nobody_knows_is_refused() {
+async fn a_version_that_nobody_knows_is_refused_whatever_the_message() {
     let house = house().await;
     let bridge = Bridge::before(&house).await;
     let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
-    let reply = send(
-        bridge
-            .post("/mcp", &list)
-            .header("mcp-protocol-version", "2031-01-01"),
-    )
-    .await;
-    assert_eq!(reply.status, 400);
-    assert_eq!(reply.json()["error"]["code"], -32022);
-    assert_eq!(reply.json()["error"]["data"]["requested"], "2031-01-01");
+    let note = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    let response = json!({"jsonrpc": "2.0", "id": 1, "result": {}});
+    for (path, body) in [
+        ("/mcp", &list),
+        ("/mcp", &note),
+        ("/mcp", &response),
+        ("/mcp", &json!([list])),
+        ("/mcp/batch", &json!([note])),
+        ("/mcp/notifications/initialized", &note),
+    ] {
+        let request = bridge.post(path, body);
+        let reply = send(request.header("mcp-protocol-version", "2031-01-01")).await;
+        assert_eq!(reply.status, 400, "{path} {body}: {reply:?}");
+        assert!(reply.text.contains("2031-01-01"), "{reply:?}");
+        if path == "/mcp" {
+            let error = &reply.json()["error"];
+            assert_eq!(error["code"], -32022);
+            assert_eq!(error["data"]["requested"], "2031-01-01");
+            assert_eq!(error["data"]["supported"].as_array().unwrap().len(), 5);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_modern_request_in_a_version_of_the_other_era_hears_what_discovery_says() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let found = send(modern_post(&bridge, "server/discover", json!({}))).await;
+    let mut request = modern("tools/list", json!({}));
+    request["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = "2025-11-25".into();
+    for header in ["2025-11-25", "2026-07-28"] {
+        let request = bridge.post("/mcp", &request);
+        let reply = send(request.header("mcp-protocol-version", header)).await;
+        let error = &reply.json()["error"];
+        assert_eq!((reply.status, &error["code"]), (400, &json!(-32022)));
+        assert_eq!(
+            error["data"]["supported"],
+            found.result()["supportedVersions"]
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -332,6 +363,12 @@ async fn a_batch_is_not_read_where_it_is_not_welcome() {
         send(bridge.post("/mcp/batch", many)).await.code(),
         "invalid_message"
     );
+    let short = json!([{"jsonrpc": "2.0", "method": "notifications/x"}]);
+    for (version, status) in [("2024-11-05", 400), ("2025-03-26", 202)] {
+        let request = bridge.post("/mcp", &short);
+        let reply = send(request.header("mcp-protocol-version", version)).await;
+        assert_eq!(reply.status, status, "{version}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
