@@ -8,7 +8,9 @@ use super::revision::Revision;
 pub struct Introduction {
     /// `capabilities`.
     pub capabilities: RawJson,
-    /// `serverInfo`.
+    /// `serverInfo`, without `icons`: their addresses are those under which the bridge reaches the
+    /// upstream, which are nobody's business and lead nowhere from elsewhere. SDKs of revisions that
+    /// had none refuse the whole answer over them.
     pub server_info: RawJson,
     /// `instructions`, a JSON string.
     pub instructions: Option<RawJson>,
@@ -25,7 +27,7 @@ impl Introduction {
         };
         Some(Self {
             capabilities: part("capabilities").filter(|json| json.members().is_some())?,
-            server_info: part("serverInfo").filter(|json| json.members().is_some())?,
+            server_info: without_icons(part("serverInfo")?)?,
             instructions: part("instructions"),
         })
     }
@@ -50,7 +52,7 @@ impl Introduction {
         let mut members = Members::empty();
         members.set("protocolVersion", &RawJson::of(&revision.as_str()));
         members.set("capabilities", &carried(&self.capabilities));
-        members.set("serverInfo", &server_info_for(revision, &self.server_info));
+        members.set("serverInfo", &self.server_info);
         if let Some(instructions) = &self.instructions {
             members.set("instructions", instructions);
         }
@@ -100,15 +102,11 @@ fn carried(capabilities: &RawJson) -> RawJson {
     kept.write()
 }
 
-/// `serverInfo` without `icons` for revisions that had none: SDKs of that time refuse the whole
-/// answer over them.
-fn server_info_for(revision: Revision, info: &RawJson) -> RawJson {
-    let mut members = info.members().unwrap_or_else(Members::empty);
-    if revision < Revision::V2025_11_25 && members.remove_where(|key| key == "icons") {
-        members.write()
-    } else {
-        info.clone()
-    }
+/// The same bytes where there are none; nothing if it is no object.
+fn without_icons(info: RawJson) -> Option<RawJson> {
+    let mut members = info.members()?;
+    let had_some = members.remove_where(|key| key == "icons");
+    Some(if had_some { members.write() } else { info })
 }
 
 #[cfg(test)]
@@ -122,24 +120,22 @@ mod tests {
     }
 
     #[test]
-    fn icons_are_kept_from_revisions_that_do_not_know_them() {
-        let upstream = introduction(
-            r#"{"capabilities":{},"serverInfo":{"name":"ha","icons":[{"src":"x"}],"version":""}}"#,
-        );
-        let info = |revision| {
-            let result = upstream.initialize_result(revision);
-            result
-                .members()
-                .unwrap()
-                .get("serverInfo")
-                .unwrap()
-                .to_owned()
-        };
-        assert_eq!(info(Revision::V2025_06_18), r#"{"name":"ha","version":""}"#);
-        assert_eq!(
-            info(Revision::V2025_11_25),
-            r#"{"name":"ha","icons":[{"src":"x"}],"version":""}"#
-        );
+    fn icons_stay_with_the_bridge_and_the_rest_is_said_as_it_was_written() {
+        for (said, told) in [
+            (
+                r#"{"capabilities":{},"serverInfo":{"name":"ha","icons":[{"src":"http://127.0.0.1/x"}],"version":""}}"#,
+                r#"{"name":"ha","version":""}"#,
+            ),
+            (
+                r#"{"capabilities":{},"serverInfo":{ "name": "ha" }}"#,
+                r#"{ "name": "ha" }"#,
+            ),
+        ] {
+            let upstream = introduction(said);
+            assert_eq!(upstream.server_info.as_bytes(), told.as_bytes());
+            let result = upstream.initialize_result(Revision::V2025_11_25);
+            assert_eq!(result.members().unwrap().get("serverInfo"), Some(told));
+        }
     }
 
     #[test]

@@ -217,7 +217,8 @@ pub fn to_modern(method: &str, result: &RawJson, server_info: Option<&RawJson>) 
     if let Some(info) = server_info {
         let old = members.get("_meta").unwrap_or("{}").to_owned();
         if let Ok(mut meta) = Members::parse(old.as_bytes()) {
-            meta.set_if_absent(meta::SERVER_INFO, info);
+            // Also over the upstream's own, which holds its icons.
+            meta.set(meta::SERVER_INFO, info);
             members.set("_meta", &meta.write());
         }
     }
@@ -438,6 +439,12 @@ mod tests {
         assert_eq!(
             to_modern("tools/call", &result, None).as_bytes(),
             br#"{"tools":[1.0],"resultType":"complete"}"#
+        );
+        let own = br#"{"_meta":{"io.modelcontextprotocol/serverInfo":{"icons":[1]},"x":1.0}}"#;
+        let own = RawJson::parse(Bytes::from_static(own)).unwrap();
+        assert_eq!(
+            to_modern("tools/call", &own, Some(&info)).as_bytes(),
+            br#"{"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s"},"x":1.0},"resultType":"complete"}"#
         );
     }
 
