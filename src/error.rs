@@ -279,6 +279,11 @@ catalogue! {
         "Home Assistant answered with an unexpected error.",
         cause: "An HTTP status that its MCP server does not normally give.",
         fix: "Look at the detail and at Home Assistant's log.";
+    AnsweredByHomeAssistant = "answered_by_home_assistant", Upstream, 502, -32018,
+        "Home Assistant answered with an error of its own",
+        "Home Assistant answered with an error; read what it says.",
+        cause: "Home Assistant's MCP server took the request and refused it. Over plain HTTP its error is in `error`, and the status is 404 for an unknown method, prompt or resource, and 400 for wrong params; over MCP clients get its error as it is.",
+        fix: "Look at the message of `error`; for an unknown name, list what there is.";
     Internal = "internal", Bridge, 500, -32603,
         "The bridge itself failed",
         "The bridge itself failed; try again.",

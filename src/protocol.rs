@@ -29,6 +29,8 @@ pub mod code {
     pub const INTERNAL_ERROR: i32 = -32603;
     /// A resource is unknown (MCP up to 2025-11-25).
     pub const RESOURCE_NOT_FOUND: i32 = -32002;
+    /// What Home Assistant's MCP server makes of any exception, most often an unknown name.
+    pub const EXCEPTION: i32 = 0;
     /// Header and body differ (MCP 2026-07-28).
     pub const HEADER_MISMATCH: i32 = -32020;
     /// The version is not spoken here (MCP 2026-07-28).

@@ -98,15 +98,17 @@ pub(super) fn to_request(
     outcome: Result<Response, Failure>,
 ) -> (StatusCode, Bytes) {
     match outcome {
-        Ok(response) => {
+        Ok(response) if revision.is_modern() => {
             let unknown = response.error_code() == Some(code::METHOD_NOT_FOUND.into());
-            let status = if unknown && revision.is_modern() {
+            let status = if unknown {
                 StatusCode::NOT_FOUND
             } else {
                 StatusCode::OK
             };
+            let response = era::error_to_modern(&request.method, response);
             (status, response.to_bytes())
         }
+        Ok(response) => (StatusCode::OK, response.to_bytes()),
         Err(failure) => {
             let entry = failure.code.entry();
             let in_trouble = matches!(entry.kind, Kind::Busy | Kind::Upstream);
@@ -164,14 +166,7 @@ fn failed_tool(failure: &Failure, revision: Revision) -> RawJson {
 /// A failure over plain HTTP (RFC 9457).
 pub(super) fn problem(failure: &Failure) -> HttpResponse {
     let entry = failure.code.entry();
-    let mut problem = json!({
-        "type": format!("urn:mcp-bridge:error:{}", entry.name),
-        "title": entry.title,
-        "status": entry.http,
-        "code": entry.name,
-        "cause": entry.cause,
-        "fix": entry.fix,
-    });
+    let mut problem = problem_of(entry);
     if let Some(detail) = &failure.detail {
         problem["detail"] = Value::from(detail.as_str());
     }
@@ -181,24 +176,26 @@ pub(super) fn problem(failure: &Failure) -> HttpResponse {
     with_retry_after(problem_body(status_of(entry), &problem), failure)
 }
 
-/// A JSON-RPC error of the upstream over plain HTTP, the error itself unchanged inside.
-pub(super) fn upstream_error(response: &Response, error: &RawJson) -> HttpResponse {
-    let status = match response.error_code() {
-        Some(c) if c == i64::from(code::METHOD_NOT_FOUND) => StatusCode::NOT_FOUND,
-        Some(c) if c == i64::from(code::RESOURCE_NOT_FOUND) => StatusCode::NOT_FOUND,
-        Some(c) if c == i64::from(code::INVALID_PARAMS) => StatusCode::BAD_REQUEST,
-        _ => StatusCode::BAD_GATEWAY,
+/// A JSON-RPC error of the upstream to `method` over plain HTTP, the error itself unchanged inside.
+pub(super) fn upstream_error(method: &str, response: &Response, error: &RawJson) -> HttpResponse {
+    let entry = Code::AnsweredByHomeAssistant.entry();
+    let code = response.error_code().and_then(|c| i32::try_from(c).ok());
+    let status = match code {
+        Some(code::METHOD_NOT_FOUND | code::RESOURCE_NOT_FOUND) => StatusCode::NOT_FOUND,
+        // What these two trip over is the name of what they ask for.
+        Some(code::EXCEPTION) if matches!(method, "prompts/get" | "resources/read") => {
+            StatusCode::NOT_FOUND
+        }
+        Some(code::INVALID_PARAMS) => StatusCode::BAD_REQUEST,
+        _ => status_of(entry),
     };
     let title = error
         .members()
         .and_then(|m| m.get_str("message").map(std::borrow::Cow::into_owned));
-    let problem = json!({
-        "type": "urn:mcp-bridge:error:answered_by_home_assistant",
-        "title": title.unwrap_or_else(|| "Home Assistant answered with an error".to_owned()),
-        "status": status.as_u16(),
-        "code": "answered_by_home_assistant",
-        "error": error,
-    });
+    let mut problem = problem_of(entry);
+    problem["title"] = title.unwrap_or_else(|| entry.title.to_owned()).into();
+    problem["status"] = status.as_u16().into();
+    problem["error"] = json!(error);
     problem_body(status, &problem)
 }
 
@@ -242,6 +239,17 @@ pub(super) fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Ht
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     reply
+}
+
+fn problem_of(entry: &Entry) -> Value {
+    json!({
+        "type": format!("urn:mcp-bridge:error:{}", entry.name),
+        "title": entry.title,
+        "status": entry.http,
+        "code": entry.name,
+        "cause": entry.cause,
+        "fix": entry.fix,
+    })
 }
 
 fn problem_body(status: StatusCode, problem: &Value) -> HttpResponse {

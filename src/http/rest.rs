@@ -52,7 +52,7 @@ async fn answer(
     }
     let request = Request::new(Id::number(0), &method, Some(params));
     let response = sender
-        .dispatch(request, Revision::NEWEST_LEGACY, None, None)
+        .dispatch(request.clone(), Revision::NEWEST_LEGACY, None, None)
         .await?;
     Ok(match &response.payload {
         Payload::Result(result) => reply::respond(
@@ -60,7 +60,7 @@ async fn answer(
             "application/json",
             result.clone().into_bytes(),
         ),
-        Payload::Error(error) => reply::upstream_error(&response, error),
+        Payload::Error(error) => reply::upstream_error(&request.method, &response, error),
     })
 }
 

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use data_encoding::BASE64;
 
+use super::code;
 use super::json::{Members, RawJson};
-use super::message::Request;
+use super::message::{Request, Response};
 use super::revision::Revision;
 
 /// Keys of `_meta` that belong to the modern protocol itself; a legacy upstream never sees them.
@@ -223,6 +224,22 @@ pub fn to_modern(method: &str, result: &RawJson, server_info: Option<&RawJson>) 
         }
     }
     members.write()
+}
+
+/// The error of a legacy upstream as a modern client wants it: without the codes that its revision
+/// does not have. Results and all other errors stay as they are.
+#[must_use]
+pub fn error_to_modern(method: &str, response: Response) -> Response {
+    let old = response.error_code().and_then(|c| i32::try_from(c).ok());
+    match old {
+        Some(code::EXCEPTION) if method != "resources/read" => {
+            response.with_error_code(code::INTERNAL_ERROR)
+        }
+        Some(code::EXCEPTION | code::RESOURCE_NOT_FOUND) => {
+            response.with_error_code(code::INVALID_PARAMS)
+        }
+        _ => response,
+    }
 }
 
 fn has_caching_hints(method: &str) -> bool {
@@ -446,6 +463,27 @@ mod tests {
             to_modern("tools/call", &own, Some(&info)).as_bytes(),
             br#"{"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s"},"x":1.0},"resultType":"complete"}"#
         );
+    }
+
+    #[test]
+    fn codes_that_a_modern_client_does_not_know_are_translated_and_nothing_else() {
+        let told = |method, code: i64| {
+            let text = format!(
+                r#"{{"jsonrpc":"2.0","id":7,"error":{{"code":{code},"message":"m","data":[1.0]}}}}"#
+            );
+            let Ok(Message::Response(response)) = Message::parse(&Bytes::from(text)) else {
+                panic!()
+            };
+            let modern = error_to_modern(method, response);
+            let text = String::from_utf8(modern.to_bytes().to_vec()).unwrap();
+            assert!(text.ends_with(r#","message":"m","data":[1.0]}}"#), "{text}");
+            modern.error_code()
+        };
+        assert_eq!(told("resources/read", 0), Some(-32602));
+        assert_eq!(told("resources/read", -32002), Some(-32602));
+        assert_eq!(told("prompts/get", 0), Some(-32603));
+        assert_eq!(told("tools/call", -32601), Some(-32601));
+        assert_eq!(told("tools/call", 1 << 40), Some(1 << 40));
     }
 
     proptest! {

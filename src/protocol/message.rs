@@ -199,6 +199,24 @@ impl Response {
         }
     }
 
+    /// The same response with another code in its error; a result stays as it is.
+    #[must_use]
+    pub fn with_error_code(self, code: i32) -> Self {
+        let Payload::Error(error) = &self.payload else {
+            return self;
+        };
+        let Some(mut members) = error.members() else {
+            return self;
+        };
+        members.set("code", &RawJson::of(&code));
+        let error = members.write();
+        Self {
+            whole: replace(&self.whole, "error", &error),
+            payload: Payload::Error(error),
+            ..self
+        }
+    }
+
     /// The code of the error that it carries, if it carries one.
     pub fn error_code(&self) -> Option<i64> {
         match &self.payload {

@@ -477,6 +477,23 @@ async fn a_modern_request_that_contradicts_itself_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn exceptions_of_home_assistant_get_codes_that_modern_clients_know() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    for (method, key, name, modern_code) in [
+        ("prompts/get", "name", "nope", -32603),
+        ("resources/read", "uri", "homeassistant://nope", -32602),
+    ] {
+        let legacy = bridge.rpc(method, json!({key: name})).await.json();
+        assert_eq!(legacy["error"]["code"], 0);
+        let request = modern_post(&bridge, method, json!({key: name}));
+        let modern = send(request.header("mcp-name", name)).await.json();
+        assert_eq!(modern["error"]["code"], modern_code);
+        assert_eq!(modern["error"]["message"], legacy["error"]["message"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn http_2_without_tls_is_spoken_too() {
     let house = house().await;
     let bridge = Bridge::before(&house).await;

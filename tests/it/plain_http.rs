@@ -71,11 +71,31 @@ async fn errors_of_the_upstream_are_problems_with_a_fitting_status() {
         reply.json()["error"],
         json!({"code": -32601, "message": "Method not found", "data": "no/such/method"})
     );
-    let reply = send(bridge.post("/mcp/prompts/get", json!({"name": "no such"}))).await;
-    assert_eq!(
-        (reply.status, reply.json()["error"]["code"].as_i64()),
-        (502, Some(0))
-    );
+    for (path, params, message) in [
+        (
+            "/mcp/prompts/get",
+            json!({"name": "nope"}),
+            "Unknown prompt: nope",
+        ),
+        (
+            "/mcp/resources/read",
+            json!({"uri": "homeassistant://nope"}),
+            "Unknown resource: homeassistant://nope",
+        ),
+    ] {
+        let reply = send(bridge.post(path, params)).await;
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (404, "answered_by_home_assistant")
+        );
+        let problem = reply.json();
+        assert_eq!(problem["error"], json!({"code": 0, "message": message}));
+        assert_eq!(
+            (&problem["title"], &problem["status"]),
+            (&json!(message), &json!(404))
+        );
+        assert!(problem["fix"].is_string());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
