@@ -181,42 +181,42 @@ catalogue! {
         fix: "Create a new one with `mcp-bridge token create NAME`, if the client may still come in.";
     QueueFull = "queue_full", Busy, 503, -32003,
         "Too many calls are waiting",
-        "The bridge is busy, too many calls are waiting; try again in a moment. Nothing was done.",
+        "The bridge is busy, too many calls are waiting; try again in a moment.",
         cause: "More calls wait than `queue.max_waiting` allows.",
         fix: "Look at the status which client sends so many, or raise `queue.max_waiting`.";
     DeadlineWaiting = "deadline_waiting", Busy, 503, -32004,
         "The call waited in the queue until its time was over",
-        "The call waited too long for its turn and was given up; try again in a moment. Nothing was done.",
+        "The call waited too long for its turn and was given up; try again in a moment.",
         cause: "Home Assistant was busy with earlier calls for longer than `queue.call_timeout`.",
         fix: "Look at the status what takes so long; raise `queue.call_timeout` only below the client's own limit (mostly 60 s).";
     Hopeless = "no_time_to_wait", Busy, 503, -32004,
         "The call would wait beyond its deadline",
-        "The bridge is busy and the call would have waited too long; try again in a moment. Nothing was done.",
+        "The bridge is busy and the call would have waited too long; try again in a moment.",
         cause: "So many calls wait before it that its time would be over before its turn.",
         fix: "Look at the status what takes so long and which client sends so many.";
     Shed = "shed", Busy, 503, -32006,
         "The call gave way to a more urgent one",
-        "The bridge is busy and more urgent calls went first; try again in a moment. Nothing was done.",
+        "The bridge is busy and more urgent calls went first; try again in a moment.",
         cause: "The queue was full, and a call of a higher priority came.",
         fix: "Look at the status which client sends so many, raise `queue.max_waiting`, or give this client a higher priority.";
     ShuttingDown = "shutting_down", Busy, 503, -32005,
         "The bridge is stopping",
-        "The bridge is being stopped or restarted; try again in a few seconds. Nothing was done.",
+        "The bridge is being stopped or restarted; try again in a few seconds.",
         cause: "The bridge finishes what is running and takes nothing new.",
         fix: "Wait until it is back.";
     Unreachable = "home_assistant_unreachable", Upstream, 503, -32010,
         "Home Assistant does not answer",
-        "Home Assistant cannot be reached, it may be restarting; try again in a minute. Nothing was done.",
+        "Home Assistant cannot be reached, it may be restarting; try again in a minute.",
         cause: "No connection to Home Assistant: it is down or starting, or address or port are wrong.",
         fix: "Check that Home Assistant runs, and that `upstream` is its address.";
     Away = "home_assistant_away", Upstream, 503, -32010,
         "Home Assistant has not been well for a while",
-        "Home Assistant has not answered for a while, it may be restarting; try again in a minute. Nothing was done.",
+        "Home Assistant has not answered for a while, it may be restarting; try again in a minute.",
         cause: "Calls failed again and again, so the bridge lets only single ones through to see whether Home Assistant is back. This one waited for that until its deadline.",
         fix: "Check that Home Assistant runs; the status shows the last trouble.";
     Starting = "home_assistant_starting", Upstream, 503, -32011,
         "Home Assistant is starting",
-        "Home Assistant is starting; try again in a minute. Nothing was done.",
+        "Home Assistant is starting; try again in a minute.",
         cause: "The Supervisor (or a proxy in between) says that Home Assistant is not ready.",
         fix: "Wait. If it lasts, look at Home Assistant's own log.";
     Stopping = "home_assistant_stopping", Upstream, 503, -32012,
@@ -226,22 +226,22 @@ catalogue! {
         fix: "Wait until it is back.";
     NotSetUp = "mcp_server_not_set_up", Upstream, 502, -32013,
         "Home Assistant's MCP server is not set up",
-        "Home Assistant's MCP server is not set up (or Home Assistant is still starting); a person has to add the integration. Nothing was done.",
+        "Home Assistant's MCP server is not set up (or Home Assistant is still starting); a person has to add the integration.",
         cause: "Home Assistant answers, but not at the MCP address: the integration *Model Context Protocol Server* is missing, disabled, or not loaded yet.",
         fix: "In Home Assistant: Settings, Devices & services, Add integration, *Model Context Protocol Server*. Right after a start, wait a minute.";
     UpstreamTokenRefused = "home_assistant_token_refused", Upstream, 502, -32014,
         "Home Assistant refuses the bridge's token",
-        "Home Assistant refuses the bridge's token; a person has to replace it. Nothing was done.",
+        "Home Assistant refuses the bridge's token; a person has to replace it.",
         cause: "The long-lived token that the bridge uses was deleted, has expired, or is wrong.",
         fix: "Create a new long-lived token in Home Assistant (profile, Security) and set it as `upstream_token`.";
     Forbidden = "home_assistant_forbids", Upstream, 502, -32015,
         "Home Assistant wants an administrator",
-        "The bridge's user may not use Home Assistant's MCP server; a person has to change that. Nothing was done.",
+        "The bridge's user may not use Home Assistant's MCP server; a person has to change that.",
         cause: "The MCP integration requires an administrator, and the bridge's token belongs to another user.",
         fix: "Use the token of an administrator, or turn off *Require an administrator* in the integration's options.";
     RefusedRequest = "home_assistant_refused_request", Upstream, 502, -32019,
         "Home Assistant did not understand the request",
-        "Home Assistant did not accept the request; check numbers and texts in it. Nothing was done.",
+        "Home Assistant did not accept the request; check numbers and texts in it.",
         cause: "Home Assistant's JSON reader is stricter than the bridge's, for example about huge numbers or lone surrogates.",
         fix: "Look at the detail for Home Assistant's own words.";
     Timeout = "home_assistant_timeout", Upstream, 504, -32016,
@@ -271,7 +271,7 @@ catalogue! {
         fix: "Ask with a filter (name, area, domain) or with fewer messages in a batch, expose fewer entities, or raise `limits.response_body`.";
     Redirected = "home_assistant_redirects", Upstream, 502, -32018,
         "Home Assistant redirects to another address",
-        "Home Assistant is reached under a wrong address; a person has to correct it. Nothing was done.",
+        "Home Assistant is reached under a wrong address; a person has to correct it.",
         cause: "The address answers with a redirect, which the bridge does not follow, since the token would go along.",
         fix: "Set `upstream` to the address that the detail names, mostly `https://` instead of `http://`, or another port.";
     UnexpectedStatus = "home_assistant_status", Upstream, 502, -32018,
@@ -339,6 +339,8 @@ impl Failure {
                 " Outcome unknown: the action may or may not have been carried out. \
                  Check the state before trying again.",
             );
+        } else if matches!(self.code.entry().kind, Kind::Busy | Kind::Upstream) {
+            text.push_str(" Nothing was done.");
         }
         text
     }
@@ -382,6 +384,27 @@ mod tests {
         for code in Code::ALL {
             let entry = code.entry();
             assert_eq!(entry.http == 500, entry.kind == Kind::Bridge, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_model_hears_one_thing_about_the_outcome_and_the_rows_say_nothing_of_it() {
+        let (nothing, unknown) = ("Nothing was done.", "Outcome unknown");
+        for &code in Code::ALL {
+            let entry = code.entry();
+            assert!(!entry.advice.contains(nothing), "{code:?}");
+            assert!(!entry.advice.contains(unknown), "{code:?}");
+            let on_the_way = matches!(entry.kind, Kind::Busy | Kind::Upstream);
+            for outcome_unknown in [false, true] {
+                let text = Failure {
+                    outcome_unknown,
+                    ..Failure::with(code, "HTTP 502")
+                }
+                .for_model();
+                assert_eq!(text.contains(unknown), outcome_unknown, "{text}");
+                let nothing_done = on_the_way && !outcome_unknown;
+                assert_eq!(text.contains(nothing), nothing_done, "{text}");
+            }
         }
     }
 
