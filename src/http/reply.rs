@@ -1,6 +1,7 @@
 //! Answers and failures as HTTP, in the two languages of the bridge: JSON-RPC and plain HTTP.
 
 use std::any::Any;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response as HttpResponse;
@@ -18,6 +19,9 @@ use crate::protocol::{era, sse};
 
 /// The key under which a failed tool call carries its code.
 const ERROR_META: &str = "mcp-bridge/error";
+
+/// When to try again after a 503 of which nothing better is known.
+const LATER: Duration = Duration::from_secs(5);
 
 /// What the client reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -261,7 +265,8 @@ fn problem_body(status: StatusCode, problem: &Value) -> HttpResponse {
 }
 
 fn with_retry_after(mut reply: HttpResponse, failure: &Failure) -> HttpResponse {
-    if let Some(after) = failure.retry_after {
+    let later = (reply.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(LATER);
+    if let Some(after) = failure.retry_after.or(later) {
         reply
             .headers_mut()
             .insert(RETRY_AFTER, after.as_secs().max(1).into());
@@ -304,6 +309,24 @@ mod tests {
     fn a_client_that_reads_neither_is_told_so() {
         let failure = Form::accepted(Some("text/html, image/png")).unwrap_err();
         assert_eq!(failure.code, Code::NotAcceptable);
+    }
+
+    #[test]
+    fn what_is_unavailable_says_when_to_try_again() {
+        let told = |failure: &Failure| {
+            let reply = problem(failure);
+            let after = reply.headers().get(RETRY_AFTER);
+            after.map(|after| after.to_str().unwrap().to_owned())
+        };
+        for &code in Code::ALL {
+            let expected = (code.entry().http == 503).then(|| "5".to_owned());
+            assert_eq!(told(&Failure::new(code)), expected, "{code:?}");
+        }
+        let known = Failure {
+            retry_after: Some(Duration::from_secs(30)),
+            ..Failure::new(Code::QueueFull)
+        };
+        assert_eq!(told(&known).as_deref(), Some("30"));
     }
 
     #[test]

@@ -148,6 +148,33 @@ async fn wrong_bodies_types_and_methods_are_refused_in_json() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_notification_with_a_body_that_is_none_is_refused() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    for (body, code) in [
+        ("{broken", "malformed_json"),
+        ("{", "malformed_json"),
+        (r#"{"a":1}}"#, "malformed_json"),
+        ("[]", "invalid_params"),
+        (r#"{"jsonrpc":"2.0","x":1}"#, "invalid_message"),
+        (r#"{"jsonrpc":"2.0","id":1}"#, "invalid_message"),
+    ] {
+        let reply = send(bridge.post("/mcp/notifications/x", body)).await;
+        assert_eq!((reply.status, reply.code().as_str()), (400, code), "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_cannot_be_taken_now_says_when_to_try_again() {
+    let bridge = Bridge::start(&["--upstream", "http://127.0.0.1:9"]).await;
+    let request = bridge.post("/mcp/tools/list", "{}");
+    let reply = send(request.header("x-request-timeout", "1")).await;
+    assert_eq!(reply.status, 503, "{reply:?}");
+    let after: u64 = reply.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&after));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_status_tells_how_the_bridge_and_its_upstream_are() {
     let house = house().await;
     let bridge = Bridge::before(&house).await;
