@@ -235,6 +235,11 @@ pub(super) fn panicked(_: Box<dyn Any + Send>) -> HttpResponse {
     problem(&Failure::new(Code::Internal))
 }
 
+/// The same where JSON-RPC is spoken.
+pub(super) fn panicked_in_rpc(_: Box<dyn Any + Send>) -> HttpResponse {
+    refusal(&Failure::new(Code::Internal))
+}
+
 /// Any body with its content type.
 pub(super) fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> HttpResponse {
     let mut reply = HttpResponse::new(Body::from(body));

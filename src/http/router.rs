@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{any, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{Bridge, health, mcp, operations, reply, rest, status};
@@ -13,10 +13,7 @@ pub fn lan(bridge: Arc<Bridge>) -> Router {
     let mcp = post(mcp::post)
         .delete(mcp::delete)
         .fallback(mcp::wrong_method);
-    Router::new()
-        .route("/mcp", mcp.clone())
-        .route("/mcp/", mcp.clone())
-        .route("/api/mcp", mcp)
+    let others = Router::new()
         .route(
             "/mcp/status",
             get(status::get).fallback(reply::wrong_method_get),
@@ -30,9 +27,21 @@ pub fn lan(bridge: Arc<Bridge>) -> Router {
             post(rest::post).fallback(reply::wrong_method_post),
         )
         .merge(health_routes())
-        .fallback(any(reply::not_found))
+        .fallback(any(reply::not_found));
+    guarded(mcp, others).with_state(bridge)
+}
+
+/// The endpoint of MCP and the other addresses; a panic is answered in the language of the address.
+fn guarded<S: Clone + Send + Sync + 'static>(
+    mcp: MethodRouter<S>,
+    others: Router<S>,
+) -> Router<S> {
+    let mcp = mcp.layer(CatchPanicLayer::custom(reply::panicked_in_rpc));
+    others
+        .route("/mcp", mcp.clone())
+        .route("/mcp/", mcp.clone())
+        .route("/api/mcp", mcp)
         .layer(CatchPanicLayer::custom(reply::panicked))
-        .with_state(bridge)
 }
 
 /// The listener for the status page, its API and probes.
@@ -62,4 +71,34 @@ fn health_routes() -> Router<Arc<Bridge>> {
             "/health/ready",
             get(health::ready).fallback(reply::wrong_method_get),
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::extract::Request;
+    use http_body_util::BodyExt;
+    use serde_json::Value;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_in_the_language_of_the_address() {
+        let broken = || post(async || -> () { panic!("a defect") });
+        let router: Router = guarded(broken(), Router::new().route("/mcp/x", broken()));
+        for (path, place) in [
+            ("/mcp", "/error/data/code"),
+            ("/mcp/", "/error/data/code"),
+            ("/api/mcp", "/error/data/code"),
+            ("/mcp/x", "/code"),
+        ] {
+            let request = Request::post(path).body(Body::empty()).unwrap();
+            let reply = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(reply.status(), 500, "{path}");
+            let body = reply.into_body().collect().await.unwrap().to_bytes();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            let code = body.pointer(place).and_then(Value::as_str);
+            assert_eq!(code, Some("internal"), "{path}: {body}");
+        }
+    }
 }
