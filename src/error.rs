@@ -90,9 +90,9 @@ catalogue! {
         cause: "Neither the bridge nor Home Assistant knows the method.",
         fix: "Check its spelling; Home Assistant has no completion, no logging levels and no subscriptions.";
     HeaderMismatch = "header_mismatch", Request, 400, -32020,
-        "Headers and body say different things",
-        "The HTTP headers and the body of the request differ.",
-        cause: "A request of revision 2026-07-28 repeats version, method and name in headers, and one is missing or differs.",
+        "The headers contradict the body, or each other",
+        "The HTTP headers of the request contradict its body, or each other.",
+        cause: "A request of revision 2026-07-28 repeats version, method and name in headers, and one is missing or differs; or a header is there twice, with different values.",
         fix: "Update the client's MCP library, or let it speak an older revision.";
     UnsupportedVersion = "unsupported_version", Request, 400, -32022,
         "The protocol version is not spoken here",
@@ -162,7 +162,7 @@ catalogue! {
     TokenMalformed = "token_malformed", Access, 401, -32001,
         "The token is damaged",
         "The token is damaged; a person has to copy it again.",
-        cause: "It does not begin with `mcpb_`, has another length, or its checksum is wrong: a character was lost in copying.",
+        cause: "It does not begin with `mcpb_`, has another length, or its checksum is wrong: a character was lost in copying. Or several different ones were sent.",
         fix: "Copy the whole token again.";
     TokenOfHomeAssistant = "token_of_home_assistant", Access, 401, -32001,
         "This is a token of Home Assistant, not of the bridge",

@@ -8,19 +8,47 @@ use http::header::{AUTHORIZATION, HOST, ORIGIN};
 
 use super::Bridge;
 use crate::access::Client;
-use crate::error::Failure;
+use crate::error::{Code, Failure};
 
-/// Checks source and token of a request.
+/// Headers that decide how a message is understood.
+const DECISIVE: [&str; 4] = [
+    "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
+    "idempotency-key",
+];
+
+/// Checks source, token and headers of a request.
 ///
 /// # Errors
-/// The codes of [`crate::access::Access::check_source`] and [`crate::access::Access::identify`].
+/// The codes of [`crate::access::Access::check_source`] and [`crate::access::Access::identify`], and
+/// [`Code::HeaderMismatch`].
 pub(super) fn admit(bridge: &Bridge, request: &Request) -> Result<Arc<Client>, Failure> {
     check_source(bridge, request)?;
     let headers = request.headers();
-    bridge.access.identify(
+    for name in [AUTHORIZATION.as_str(), "x-api-key"] {
+        agree(headers, name, Code::TokenMalformed)?;
+    }
+    let client = bridge.access.identify(
         text(headers, AUTHORIZATION.as_str()),
         text(headers, "x-api-key"),
-    )
+    )?;
+    for name in DECISIVE {
+        agree(headers, name, Code::HeaderMismatch)?;
+    }
+    Ok(client)
+}
+
+/// Refuses a header that is there more than once with different values: whoever looked at it before,
+/// a proxy for example, may have taken another one than the bridge would.
+fn agree(headers: &HeaderMap, name: &'static str, code: Code) -> Result<(), Failure> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.all(|value| Some(value) == first) {
+        return Ok(());
+    }
+    let why = format_args!("the header `{name}` is there twice, with different values");
+    Err(Failure::with(code, why))
 }
 
 /// Checks the source alone.

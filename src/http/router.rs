@@ -32,10 +32,7 @@ pub fn lan(bridge: Arc<Bridge>) -> Router {
 }
 
 /// The endpoint of MCP and the other addresses; a panic is answered in the language of the address.
-fn guarded<S: Clone + Send + Sync + 'static>(
-    mcp: MethodRouter<S>,
-    others: Router<S>,
-) -> Router<S> {
+fn guarded<S: Clone + Send + Sync + 'static>(mcp: MethodRouter<S>, others: Router<S>) -> Router<S> {
     let mcp = mcp.layer(CatchPanicLayer::custom(reply::panicked_in_rpc));
     others
         .route("/mcp", mcp.clone())

@@ -50,6 +50,45 @@ async fn each_mistake_with_a_token_has_its_own_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_is_there_twice_with_different_values_is_refused() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let token = bridge.token.as_str();
+    let bearer = format!("Bearer {token}");
+    let old = ["2025-06-18", "2025-11-25"];
+    for (name, values, status) in [
+        ("authorization", [bearer.as_str(), "Bearer mcpb_x"], 401),
+        ("authorization", [&bearer, &bearer], 200),
+        ("x-api-key", [token, "mcpb_x"], 401),
+        ("x-api-key", [token, token], 200),
+        ("mcp-protocol-version", old, 400),
+        ("mcp-protocol-version", [old[1], old[1]], 200),
+        ("idempotency-key", ["a", "b"], 400),
+    ] {
+        for (path, body) in [
+            ("/mcp", r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#),
+            ("/mcp/ping", "{}"),
+        ] {
+            let mut request = client.post(bridge.url(path)).body(body);
+            request = request.header("content-type", "application/json");
+            for value in values {
+                request = request.header(name, value);
+            }
+            if !matches!(name, "authorization" | "x-api-key") {
+                request = request.bearer_auth(token);
+            }
+            let reply = send(request).await;
+            assert_eq!(reply.status, status, "{path} {name}: {reply:?}");
+            if status != 200 {
+                assert!(reply.text.contains(name), "{reply:?}");
+                assert!(!reply.text.contains(token));
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_made_or_revoked_on_the_command_line_counts_in_the_running_bridge() {
     let house = house().await;
     let bridge = Bridge::before(&house).await;
