@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::error::{Code, Failure};
+use origin::is_listed;
 pub use origin::{check_host, check_origin};
 pub use registry::{Client, Registry, RegistryError, Stamp, Terms};
 pub use token::{Token, TokenHash};
@@ -18,7 +19,8 @@ pub use token::{Token, TokenHash};
 pub struct Settings {
     /// Host names under which the bridge may be addressed, besides those that are always safe.
     pub allowed_hosts: Vec<String>,
-    /// Origins of web pages that may use the bridge, such as `https://chat.example.org`.
+    /// Origins of web pages that may use the bridge, such as `https://chat.example.org`, besides
+    /// pages of its own.
     pub allowed_origins: Vec<String>,
 }
 
@@ -116,6 +118,11 @@ impl Access {
     pub fn check_source(&self, host: Option<&str>, origins: &[&str]) -> Result<(), Failure> {
         check_host(host, &self.settings.allowed_hosts)?;
         check_origin(origins, host, &self.settings.allowed_origins)
+    }
+
+    /// Whether web pages of this origin may use the bridge although it is not their own.
+    pub fn lists_origin(&self, origin: &str) -> bool {
+        is_listed(origin, &self.settings.allowed_origins)
     }
 
     /// How many clients hold a valid token.

@@ -2,6 +2,7 @@
 
 mod admission;
 mod body;
+mod cors;
 mod health;
 mod mcp;
 mod messages;

@@ -63,10 +63,7 @@ pub fn check_origin(
                 matches!(scheme, "http" | "https")
                     && host.is_some_and(|host| host.eq_ignore_ascii_case(authority))
             });
-            let listed = allowed
-                .iter()
-                .any(|a| a.trim_end_matches('/').eq_ignore_ascii_case(origin));
-            if own || listed {
+            if own || is_listed(origin, allowed) {
                 Ok(())
             } else {
                 refused(origin)
@@ -74,6 +71,13 @@ pub fn check_origin(
         }
         [first, ..] => refused(first),
     }
+}
+
+/// Whether `origin` is one of `allowed`, which may end with a slash.
+pub(super) fn is_listed(origin: &str, allowed: &[String]) -> bool {
+    allowed
+        .iter()
+        .any(|a| a.trim_end_matches('/').eq_ignore_ascii_case(origin))
 }
 
 /// The name or address in `host[:port]`, without the brackets of IPv6.

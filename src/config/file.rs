@@ -200,7 +200,8 @@ pub struct Access {
     /// entry.
     #[serde(deserialize_with = "units::list")]
     pub allowed_hosts: Vec<String>,
-    /// Origins of web pages that may use the bridge, such as `https://chat.example.org`.
+    /// Origins of web pages that may use the bridge with a token, such as
+    /// `https://chat.example.org`; browsers let them read its answers (CORS).
     #[serde(deserialize_with = "units::list")]
     pub allowed_origins: Vec<String>,
 }

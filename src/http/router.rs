@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{Bridge, health, mcp, operations, reply, rest, status};
+use super::{Bridge, cors, health, mcp, operations, reply, rest, status};
 
 /// The listener for clients in the network.
 pub fn lan(bridge: Arc<Bridge>) -> Router {
@@ -28,7 +29,9 @@ pub fn lan(bridge: Arc<Bridge>) -> Router {
         )
         .merge(health_routes())
         .fallback(any(reply::not_found));
-    guarded(mcp, others).with_state(bridge)
+    guarded(mcp, others)
+        .layer(from_fn_with_state(bridge.clone(), cors::share))
+        .with_state(bridge)
 }
 
 /// The endpoint of MCP and the other addresses; a panic is answered in the language of the address.

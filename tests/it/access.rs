@@ -165,3 +165,67 @@ async fn pages_of_strangers_are_refused_by_host_and_by_origin() {
         .header("origin", "null");
     assert_eq!(send(request).await.code(), "origin_refused");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_listed_origins_may_read_the_answers_and_nobody_else() {
+    let house = house().await;
+    let page = "https://chat.example.org";
+    let allowed = [(
+        "MCP_BRIDGE__ACCESS__ALLOWED_ORIGINS",
+        "[\"https://chat.example.org/\"]",
+    )];
+    let bridge = Bridge::start_with(&["--upstream", &house.url()], &allowed).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let own = format!("http://{}", bridge.lan);
+    let allow_origin = "access-control-allow-origin";
+    // The browser asks first, without a token.
+    for path in ["/mcp", "/mcp/tools/call", "/mcp/status", "/mcp/batch"] {
+        let ask = |origin: &str| {
+            let request = client.request(http::Method::OPTIONS, bridge.url(path));
+            request
+                .header("origin", origin)
+                .header("access-control-request-method", "POST")
+                .header("access-control-request-headers", "authorization")
+        };
+        let reply = send(ask(page)).await;
+        assert_eq!((reply.status, reply.text.as_str()), (204, ""), "{path}");
+        assert_eq!(reply.header(allow_origin), Some(page));
+        assert_eq!(reply.header("vary"), Some("Origin"));
+        assert!(reply.header("access-control-max-age").is_some());
+        assert_eq!(reply.header("access-control-allow-credentials"), None);
+        let methods = reply.header("access-control-allow-methods").unwrap();
+        assert!(methods.contains("POST") && methods.contains("DELETE"));
+        let headers = reply.header("access-control-allow-headers").unwrap();
+        for name in ["Authorization", "X-API-Key", "MCP-Protocol-Version"] {
+            assert!(headers.split(", ").any(|h| h == name), "{headers}");
+        }
+        for (origin, status) in [("https://evil.example", 403), ("null", 403), (&own, 405)] {
+            let reply = send(ask(origin)).await;
+            assert_eq!(reply.status, status, "{path} {origin}: {reply:?}");
+            assert_eq!(reply.header(allow_origin), None);
+        }
+        let rebound = send(ask(page).header("host", "evil.example")).await;
+        assert_eq!((rebound.status, rebound.header(allow_origin)), (403, None));
+    }
+    // Then it sends, and shows the page the answer, also a refusal.
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    for (request, status) in [
+        (bridge.post("/mcp", &ping), 200),
+        (bridge.post("/mcp", "{"), 400),
+        (client.post(bridge.url("/mcp")), 401),
+        (bridge.request(http::Method::GET, "/mcp"), 405),
+        (bridge.post("/mcp/ping", "{}"), 200),
+    ] {
+        let reply = send(request.header("origin", page)).await;
+        assert_eq!(
+            (reply.status, reply.header(allow_origin)),
+            (status, Some(page))
+        );
+        let exposed = reply.header("access-control-expose-headers").unwrap();
+        assert!(exposed.contains("Retry-After") && exposed.contains("Mcp-Session-Id"));
+    }
+    let reply = send(bridge.post("/mcp", &ping).header("origin", "null")).await;
+    assert_eq!((reply.status, reply.header(allow_origin)), (403, None));
+    let reply = send(bridge.post("/mcp", &ping)).await;
+    assert_eq!((reply.status, reply.header(allow_origin)), (200, None));
+}
