@@ -120,6 +120,12 @@ async fn converse(
         () = stop.cancelled() => {}
     }
     connection.as_mut().graceful_shutdown();
+    // A request that came at the last moment gets its answer, unless the bridge stops.
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = requests.none_for(FAREWELL) => return Ok(()),
+        () = stop.cancelled() => {}
+    }
     tokio::time::timeout(FAREWELL, connection).await?
 }
 

@@ -28,7 +28,8 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The schema of a file. None of its keys must be there: each has a default, or comes from elsewhere.
+/// The schema of a file. None of its keys must be there: each has a default, or comes from
+/// elsewhere.
 fn schema() -> Schema {
     let optional = RecursiveTransform(|schema: &mut Schema| {
         schema.remove("required");

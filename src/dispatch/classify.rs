@@ -1,5 +1,5 @@
-//! What a call does: whether it can change the house, what it touches, whether repeating it is meant.
-//! The only place that decides it.
+//! What a call does: whether it can change the house, what it touches, whether repeating it is
+//! meant. The only place that decides it.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -176,8 +176,8 @@ impl Dispatcher {
             .board(key, writes, |flight| journey.go(arrival, flight))
     }
 
-    /// What makes another call the same as this one. Nothing for calls that are meant to be repeated,
-    /// and for those with metadata that the upstream may look at.
+    /// What makes another call the same as this one. Nothing for calls that are meant to be
+    /// repeated, and for those with metadata that the upstream may look at.
     fn key(&self, call: &Call, nature: &Nature) -> Option<Key> {
         let request = &call.request;
         let own = call.client.name.as_bytes();
@@ -354,8 +354,8 @@ impl Journey {
     /// surely harmless and may help.
     ///
     /// What has begun to write is always finished: Home Assistant cancels a running action when its
-    /// connection closes, half-done. It keeps its turn until then, so that Home Assistant never runs
-    /// more than the limit.
+    /// connection closes, half-done. It keeps its turn until then, so that Home Assistant never
+    /// runs more than the limit.
     ///
     /// The call stands in the queue when this returns, before anything is awaited: the order of
     /// arrival is the order in which calls board, not the one in which tasks happen to run.

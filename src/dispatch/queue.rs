@@ -258,9 +258,9 @@ impl Queue {
         None
     }
 
-    /// The call is over: answered, failed, or left by its client. Frees its place wherever it was; a
-    /// ticket that has none any more changes nothing. `took` is how long the upstream needed, if it
-    /// answered.
+    /// The call is over: answered, failed, or left by its client. Frees its place wherever it was;
+    /// a ticket that has none any more changes nothing. `took` is how long the upstream needed, if
+    /// it answered.
     pub fn finish(&mut self, ticket: Ticket, took: Option<Duration>) {
         if let Some(took) = took {
             self.service.add(took);
@@ -275,8 +275,8 @@ impl Queue {
         }
     }
 
-    /// A running call has to be tried again later. It gives its slot back, and keeps its place before
-    /// all writes that wait for it.
+    /// A running call has to be tried again later. It gives its slot back, and keeps its place
+    /// before all writes that wait for it.
     pub fn suspend(&mut self, ticket: Ticket) {
         let Some(entry) = self.entries.get_mut(&ticket) else {
             return;
@@ -448,8 +448,8 @@ impl Queue {
 
     /// The call whose turn it is.
     ///
-    /// A write never takes the last slot that is free of writes while a read of its priority has been
-    /// waiting longer: slow actions shall not keep questions from being answered.
+    /// A write never takes the last slot that is free of writes while a read of its priority has
+    /// been waiting longer: slow actions shall not keep questions from being answered.
     fn pick(&mut self) -> Option<Ticket> {
         let (limit, running_writes) = (self.limit, self.running_writes);
         let level = self.levels.iter_mut().find(|level| !level.is_quiet())?;

@@ -61,8 +61,8 @@ impl Retries {
 
     /// How long to wait before the call is tried again; nothing if it is not.
     ///
-    /// A write is only tried again if surely nothing of it arrived. Where nothing was sent at all, for
-    /// want of a connection, a retry costs the upstream nothing and the budget is spared.
+    /// A write is only tried again if surely nothing of it arrived. Where nothing was sent at all,
+    /// for want of a connection, a retry costs the upstream nothing and the budget is spared.
     pub(super) fn pause(&self, trouble: &Trouble, writes: bool, attempt: u32) -> Option<Duration> {
         let passes = matches!(experience(trouble), Experience::Trouble { .. });
         if !passes || writes && trouble.may_have_run() {

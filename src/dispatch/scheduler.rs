@@ -37,8 +37,8 @@ pub(super) enum Experience {
 
 /// Lets calls through in the order and number that queue, limit and breaker decide.
 ///
-/// It has no task of its own: every call that comes, ends or gives up moves the queue on. Only while
-/// the breaker is open and calls wait does an alarm run, which ends with the pause.
+/// It has no task of its own: every call that comes, ends or gives up moves the queue on. Only
+/// while the breaker is open and calls wait does an alarm run, which ends with the pause.
 #[derive(Debug)]
 pub(super) struct Scheduler {
     state: Mutex<State>,
@@ -303,8 +303,8 @@ impl Scheduler {
     /// Takes a call into the queue.
     ///
     /// # Errors
-    /// [`Code::QueueFull`], [`Code::Hopeless`], [`Code::DeadlineWaiting`] or [`Code::ShuttingDown`];
-    /// the call did not run.
+    /// [`Code::QueueFull`], [`Code::Hopeless`], [`Code::DeadlineWaiting`] or
+    /// [`Code::ShuttingDown`]; the call did not run.
     pub(super) fn enter(
         self: &Arc<Self>,
         arrival: Arrival,

@@ -18,8 +18,8 @@ struct Latest {
 }
 
 impl Writes {
-    /// The place of a write in the client's sequence. A repetition has the place of what it repeats,
-    /// as long as nothing else came in between. What cannot be compared repeats nothing.
+    /// The place of a write in the client's sequence. A repetition has the place of what it
+    /// repeats, as long as nothing else came in between. What cannot be compared repeats nothing.
     pub(super) fn place(&self, client: &Arc<str>, write: Option<Digest>) -> u64 {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let latest = latest.entry(client.clone()).or_default();

@@ -21,8 +21,8 @@ const DECISIVE: [&str; 4] = [
 /// Checks source, token and headers of a request.
 ///
 /// # Errors
-/// The codes of [`crate::access::Access::check_source`] and [`crate::access::Access::identify`], and
-/// [`Code::HeaderMismatch`].
+/// The codes of [`crate::access::Access::check_source`] and [`crate::access::Access::identify`],
+/// and [`Code::HeaderMismatch`].
 pub(super) fn admit(bridge: &Bridge, request: &Request) -> Result<Arc<Client>, Failure> {
     check_source(bridge, request)?;
     let headers = request.headers();
@@ -39,8 +39,8 @@ pub(super) fn admit(bridge: &Bridge, request: &Request) -> Result<Arc<Client>, F
     Ok(client)
 }
 
-/// Refuses a header that is there more than once with different values: whoever looked at it before,
-/// a proxy for example, may have taken another one than the bridge would.
+/// Refuses a header that is there more than once with different values: whoever looked at it
+/// before, a proxy for example, may have taken another one than the bridge would.
 fn agree(headers: &HeaderMap, name: &'static str, code: Code) -> Result<(), Failure> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();

@@ -204,9 +204,9 @@ impl Sender {
 
     /// The answers to a batch, in the order of its requests; nothing if it had none.
     ///
-    /// Each member is a call of its own; all of them enter the queue at once and in their order, and
-    /// the queue sees to it that no two writes overlap. An answer that finds no room beside those
-    /// that came before it is not kept; its member fails.
+    /// Each member is a call of its own; all of them enter the queue at once and in their order,
+    /// and the queue sees to it that no two writes overlap. An answer that finds no room beside
+    /// those that came before it is not kept; its member fails.
     pub(super) async fn answer_all(
         &self,
         messages: Vec<Result<Message, Malformed>>,

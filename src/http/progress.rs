@@ -79,8 +79,8 @@ impl Telling {
         }
     }
 
-    /// `progress` has to rise with every notification (MCP, basic/utilities/progress), which a place
-    /// in a queue does not; so it counts them, and the place stands in the text.
+    /// `progress` has to rise with every notification (MCP, basic/utilities/progress), which a
+    /// place in a queue does not; so it counts them, and the place stands in the text.
     fn tell(&mut self, position: usize) -> Bytes {
         self.told += 1;
         let message = match position {

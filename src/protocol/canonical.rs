@@ -1,6 +1,6 @@
-//! JSON in one form, so that equal values have equal bytes: the order of members as RFC 8785 wants it,
-//! no white space, one spelling for each string. Numbers keep their digits: 1 and 1.0 are told apart,
-//! which at worst treats equal things as different, never different things as equal.
+//! JSON in one form, so that equal values have equal bytes: the order of members as RFC 8785 wants
+//! it, no white space, one spelling for each string. Numbers keep their digits: 1 and 1.0 are told
+//! apart, which at worst treats equal things as different, never different things as equal.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,8 @@ pub fn write(text: &str, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         Some(b'{') => {
             let members = Members::parse(text.as_bytes())?;
             let mut sorted: Vec<(Cow<'_, str>, &str)> = members.iter().collect();
-            // UTF-16 order (RFC 8785, section 3.2.3); the sort is stable, so doubled keys keep theirs.
+            // UTF-16 order (RFC 8785, section 3.2.3); the sort is stable, so doubled keys keep
+            // theirs.
             sorted.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
             out.push(b'{');
             for (i, (key, value)) in sorted.iter().enumerate() {

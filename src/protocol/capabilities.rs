@@ -9,8 +9,8 @@ pub struct Introduction {
     /// `capabilities`.
     pub capabilities: RawJson,
     /// `serverInfo`, without `icons`: their addresses are those under which the bridge reaches the
-    /// upstream, which are nobody's business and lead nowhere from elsewhere. SDKs of revisions that
-    /// had none refuse the whole answer over them.
+    /// upstream, which are nobody's business and lead nowhere from elsewhere. SDKs of revisions
+    /// that had none refuse the whole answer over them.
     pub server_info: RawJson,
     /// `instructions`, a JSON string.
     pub instructions: Option<RawJson>,

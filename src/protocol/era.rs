@@ -169,8 +169,8 @@ fn decode(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Whether a `_meta` object, as text, holds nothing but what the protocol or the bridge itself uses:
-/// nothing at which an upstream could look.
+/// Whether a `_meta` object, as text, holds nothing but what the protocol or the bridge itself
+/// uses: nothing at which an upstream could look.
 pub fn is_own_meta(meta: &str) -> bool {
     let own = |key: &str| {
         meta::OF_REQUESTS.contains(&key) || key == "progressToken" || key.starts_with("mcp-bridge/")

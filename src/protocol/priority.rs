@@ -40,8 +40,8 @@ impl Priority {
     }
 
     /// What a `Priority` header asks for by its `u`, 0 (first) to 7 (last). The RFC has 3 for the
-    /// default, and 7 for what happens in the background; a header that says nothing readable counts
-    /// for nothing.
+    /// default, and 7 for what happens in the background; a header that says nothing readable
+    /// counts for nothing.
     pub fn of_header(header: &str) -> Option<Self> {
         let u = header
             .split(',')

@@ -5,18 +5,18 @@
 //! the latency: of `n` calls running, `n x (1 - base / latency)` are waiting, `base` being the
 //! latency without company. The limit is raised by one while it is used and fewer than [`ROOM`]
 //! wait, and lowered to what the upstream really works on once more than [`CROWD`] do. That is TCP
-//! Vegas (Brakmo and Peterson 1994) and the gradient limits of Netflix's concurrency-limits. Trouble
-//! halves the limit (AIMD, as in TCP Reno); that works without any latency, too.
+//! Vegas (Brakmo and Peterson 1994) and the gradient limits of Netflix's concurrency-limits.
+//! Trouble halves the limit (AIMD, as in TCP Reno); that works without any latency, too.
 //!
 //! What is different here, and why:
 //!
-//! * **Classes.** A ping takes 2 ms, a list of tools 20 ms. Each class of calls is compared with its
-//!   own baseline, and the sums of both give the figure (Little's law). The fastest and the slowest
-//!   eighth are left out, so that a hiccup or a failed call decides nothing.
+//! * **Classes.** A ping takes 2 ms, a list of tools 20 ms. Each class of calls is compared with
+//!   its own baseline, and the sums of both give the figure (Little's law). The fastest and the
+//!   slowest eighth are left out, so that a hiccup or a failed call decides nothing.
 //! * **Baseline.** It is the mean of *calm* calls: those that had no company. A plain minimum would
-//!   take every lucky call for the truth. When a busy upstream has had no calm calls for 30 s, or is
-//!   faster in company than it ever was alone, the limit goes down to the minimum for a handful of
-//!   calls (the `ProbeRTT` of BBR). So the baseline follows the upstream, up and down.
+//!   take every lucky call for the truth. When a busy upstream has had no calm calls for 30 s, or
+//!   is faster in company than it ever was alone, the limit goes down to the minimum for a handful
+//!   of calls (the `ProbeRTT` of BBR). So the baseline follows the upstream, up and down.
 //! * **Parked calls.** A script that sleeps for 10 s holds a place but loads nobody. A call counts
 //!   as parked once another one that started [`Settings::patience`] later was answered before it:
 //!   the upstream works, so the call is just waiting. Parked calls come on top of the limit, up to

@@ -21,10 +21,10 @@ enum Told {
 }
 
 fn told(reply: &Value) -> Told {
-    let text = reply["result"]["content"][0]["text"]
-        .as_str()
-        .unwrap_or_default();
-    if reply["result"]["isError"] == false {
+    let result = &reply["result"];
+    let text = result["content"][0]["text"].as_str().unwrap_or_default();
+    // A tool that says "no" has run as well; what the bridge itself says carries a code.
+    if result.is_object() && result["_meta"]["mcp-bridge/error"].is_null() {
         Told::Done
     } else if text.contains("Outcome unknown") {
         Told::Unknown

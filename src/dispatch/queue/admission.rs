@@ -77,8 +77,8 @@ impl Queue {
         Ok(Some(newest))
     }
 
-    /// How many calls go before a new one, and how long they take. Each other client gets at most as
-    /// many turns as the call's own client needs to come to it.
+    /// How many calls go before a new one, and how long they take. Each other client gets at most
+    /// as many turns as the call's own client needs to come to it.
     fn expected_wait(&self, arrival: &Arrival, of_client: usize) -> (usize, Duration) {
         let levels = &self.levels[..=arrival.priority as usize];
         let ahead: usize = levels.iter().map(|level| level.waiting.len()).sum();

@@ -105,8 +105,8 @@ impl Conflicts {
         self.everything.contains(&ticket)
     }
 
-    /// The writes right before this one in each of its lines, and the last one before it that touches
-    /// everything.
+    /// The writes right before this one in each of its lines, and the last one before it that
+    /// touches everything.
     pub(super) fn directly_before(&self, ticket: Ticket) -> Vec<Ticket> {
         let before = |line: &BTreeSet<Ticket>| line.range(..ticket).next_back().copied();
         let lines = self.stands_in.get(&ticket).into_iter().flatten();

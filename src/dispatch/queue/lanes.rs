@@ -1,8 +1,8 @@
 //! The calls of one priority: deficit round robin over clients (Shreedhar and Varghese, 1995).
 //!
 //! Clients take turns. A turn adds [`QUANTUM`] to what a client may spend; it runs its calls, the
-//! oldest first, as long as that pays for them. So a client with many calls, or with dear ones, gets
-//! no more of the upstream's time than one with few.
+//! oldest first, as long as that pays for them. So a client with many calls, or with dear ones,
+//! gets no more of the upstream's time than one with few.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;

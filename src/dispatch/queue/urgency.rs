@@ -51,8 +51,8 @@ impl Queue {
         is_write
     }
 
-    /// Raises what a write waits for to the write's own priority, and what those wait for, and so on.
-    /// Nothing is raised more than twice in its life, which bounds the work.
+    /// Raises what a write waits for to the write's own priority, and what those wait for, and so
+    /// on. Nothing is raised more than twice in its life, which bounds the work.
     pub(super) fn lend(&mut self, ticket: Ticket, priority: Priority) {
         let mut borrowers = vec![ticket];
         while let Some(ticket) = borrowers.pop() {

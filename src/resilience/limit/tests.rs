@@ -48,7 +48,8 @@ struct Upstream {
     workers: usize,
     /// Time on the wire, there and back.
     wire: u64,
-    /// How uneven work is: from `100 - spread` to `100 + spread` percent, one in fifty 5 times that.
+    /// How uneven work is: from `100 - spread` to `100 + spread` percent, one in fifty 5 times
+    /// that.
     spread: u64,
     /// Percent of the normal work at this time.
     pace: fn(u64) -> u64,
