@@ -106,16 +106,23 @@ impl Upstream {
     /// that has forgotten the session (404) has not looked at the request, so it gets it once more
     /// in a new session.
     ///
+    /// Nothing is sent after `deadline`, when nobody waits for it any more; what has been sent may
+    /// take longer.
+    ///
     /// # Errors
     /// See [`Trouble`].
-    pub async fn exchange(&self, request: &Request) -> Result<Response, Trouble> {
-        let known = self.acquainted().await?;
+    pub async fn exchange(
+        &self,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Response, Trouble> {
+        let known = self.acquainted_by(deadline).await?;
         let answer = self.transport.call(request, &known.session).await;
         let has_session = known.session.id.is_some();
         let answer = match answer {
             Err(Trouble::Status { status: 404, .. }) if has_session => {
                 self.forget(&known);
-                let known = self.acquainted().await?;
+                let known = self.acquainted_by(deadline).await?;
                 self.transport.call(request, &known.session).await
             }
             other => other,
@@ -128,6 +135,13 @@ impl Upstream {
         }
         self.remember(&answer);
         answer
+    }
+
+    async fn acquainted_by(&self, deadline: Instant) -> Result<Arc<Acquaintance>, Trouble> {
+        let late = |_| Trouble::Greeting(Trouble::Timeout.into());
+        tokio::time::timeout_at(deadline, self.acquainted())
+            .await
+            .map_err(late)?
     }
 
     async fn acquainted(&self) -> Result<Arc<Acquaintance>, Trouble> {
@@ -154,7 +168,16 @@ impl Upstream {
         Ok(known)
     }
 
-    fn forget(&self, known: &Acquaintance) {
+    /// Greets again before the next request, unless somebody else has already.
+    fn forget(&self, known: &Arc<Acquaintance>) {
+        if self
+            .acquaintance
+            .load()
+            .as_ref()
+            .is_none_or(|latest| !Arc::ptr_eq(latest, known))
+        {
+            return;
+        }
         self.acquaintance.store(Some(Arc::new(Acquaintance {
             session: known.session.clone(),
             introduction: known.introduction.clone(),

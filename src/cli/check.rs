@@ -5,6 +5,8 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use url::Position;
 
 use crate::access::Registry;
@@ -15,6 +17,9 @@ use crate::homeassistant::Way;
 use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Payload, Request};
 use crate::upstream::{Trouble, Upstream};
+
+/// How long the upstream may take for a step.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A step that did not work: what was seen, and what to do.
 struct Bad {
@@ -141,8 +146,9 @@ async fn upstream(settings: Settings) -> bool {
 }
 
 async fn ask(upstream: &Upstream, method: &str) -> Result<RawJson, Bad> {
+    let deadline = Instant::now() + PATIENCE;
     match upstream
-        .exchange(&Request::new(Id::number(1), method, None))
+        .exchange(&Request::new(Id::number(1), method, None), deadline)
         .await?
         .payload
     {

@@ -417,7 +417,7 @@ impl Journey {
     }
 
     async fn exchange(&self) -> Result<Response, Trouble> {
-        let exchange = self.road.upstream.exchange(&self.request);
+        let exchange = self.road.upstream.exchange(&self.request, self.deadline);
         if self.writes {
             return exchange.await;
         }

@@ -53,10 +53,19 @@ impl Id {
         &self.0
     }
 
-    /// Whether common servers take it for an id: a string, or an integer that fits 64 bits with
-    /// sign. Home Assistant takes any other id for a sign of a notification and answers nothing.
+    /// Whether common servers take it for an id and give it back in the same bytes: a string of plain
+    /// ASCII, or an integer that fits 64 bits with sign. Home Assistant takes a larger number for a
+    /// sign of a notification and answers nothing, and writes other strings with escapes of its own.
     pub fn is_portable(&self) -> bool {
-        self.0.as_bytes().first() == Some(&b'"') || self.0.read::<i64>().is_ok()
+        let text = self.0.as_bytes();
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
+        match text.first() {
+            Some(b'"') => text.iter().all(is_plain),
+            _ => self
+                .0
+                .read::<i64>()
+                .is_ok_and(|n| n.to_string().as_bytes() == text),
+        }
     }
 
     fn read(raw: RawJson) -> Option<Self> {
@@ -390,22 +399,27 @@ mod tests {
     }
 
     #[test]
-    fn only_ids_that_fit_64_bits_are_portable() {
-        assert!(
-            request(r#"{"jsonrpc":"2.0","id":9223372036854775807,"method":"ping"}"#)
-                .id
-                .is_portable()
-        );
-        assert!(
-            request(r#"{"jsonrpc":"2.0","id":"x","method":"ping"}"#)
-                .id
-                .is_portable()
-        );
-        assert!(
-            !request(r#"{"jsonrpc":"2.0","id":9223372036854775808,"method":"ping"}"#)
-                .id
-                .is_portable()
-        );
+    fn only_plain_strings_and_64_bit_integers_are_portable() {
+        let is_portable = |id: &str| {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
+            match Message::parse(&Bytes::from(text)) {
+                Ok(Message::Request(request)) => request.id.is_portable(),
+                other => panic!("{other:?}"),
+            }
+        };
+        for id in ["9223372036854775807", "-1", r#""x y""#, r#""""#] {
+            assert!(is_portable(id), "{id}");
+        }
+        for id in [
+            "9223372036854775808",
+            "-0",
+            r#""\u0061""#,
+            r#""a\/b""#,
+            r#""ü""#,
+            "\"\u{1f600}\"",
+        ] {
+            assert!(!is_portable(id), "{id}");
+        }
     }
 
     #[test]

@@ -110,6 +110,10 @@ async fn ids_come_back_as_they_were_sent_also_those_that_home_assistant_cannot_r
         "-1",
         "9223372036854775808",
         "123456789012345678901234567890",
+        r#""\u0061""#,
+        r#""a\/b""#,
+        r#""\u00fc""#,
+        "\"ü😀\"",
     ] {
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list"}}"#);
         let reply = send(bridge.post("/mcp", body)).await;
