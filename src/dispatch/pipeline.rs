@@ -17,6 +17,7 @@ use super::scheduler::{Experience, Scheduler, Waiting};
 use super::writes::Writes;
 use super::{Call, Figures, Settings, local};
 use crate::error::{Code, Failure, Kind};
+use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Payload, Request, Response};
 use crate::protocol::priority::Priority;
 use crate::protocol::{canonical, era};
@@ -183,10 +184,12 @@ impl Dispatcher {
         let own = call.client.name.as_bytes();
         if let Some(key) = &call.wishes.idempotency_key {
             let key = digest(&[own, key.as_bytes()]);
-            return Some(Key::Idempotency {
-                key,
-                fingerprint: fingerprint(request)?,
-            });
+            // Whoever sends a key says that it is the same call; one that cannot be put into one form
+            // is compared by its bytes.
+            let params = request.params.as_ref().map_or(&[][..], RawJson::as_bytes);
+            let as_sent = || digest(&[request.method.as_bytes(), params]);
+            let fingerprint = fingerprint(request).unwrap_or_else(as_sent);
+            return Some(Key::Idempotency { key, fingerprint });
         }
         let same = fingerprint(request).filter(|_| !nature.repeatable);
         if nature.effect == Effect::Read {

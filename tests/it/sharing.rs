@@ -139,6 +139,20 @@ async fn an_idempotency_key_makes_a_call_one_call_and_belongs_to_it_alone() {
         (422, "idempotency_key_reused")
     );
     assert_eq!(house.executed().len(), 3);
+    let meta = json!({"mcp-bridge/idempotencyKey": "k4", "io.home-assistant/device_id": "d"});
+    let arguments = json!({"name": "Kitchen Light", "brightness": 30});
+    let params = json!({"name": "light__HassLightSet", "arguments": arguments, "_meta": meta});
+    for _ in 0..2 {
+        assert_eq!(
+            bridge.rpc("tools/call", params.clone()).await.result()["isError"],
+            false
+        );
+    }
+    assert_eq!(
+        house.executed().len(),
+        4,
+        "also where an upstream may look at the metadata"
+    );
     let long = send(keyed(&bridge, &"x".repeat(300), 1)).await;
     assert_eq!(long.status, 400);
 }
