@@ -425,7 +425,7 @@ impl Scheduler {
         Figures {
             waiting_by_client: clients.map(|(name, n)| (name.to_owned(), n)).collect(),
             queue: state.queue.figures(now),
-            limit: state.limit.figures(now),
+            adaptive_limit: state.limit.figures(now),
             breaker: state.breaker.figures(now),
         }
     }
@@ -443,8 +443,8 @@ pub struct Figures {
     pub queue: queue::Figures,
     /// Calls of each client that wait.
     pub waiting_by_client: std::collections::BTreeMap<String, usize>,
-    /// The adaptive limit.
-    pub limit: limit::Figures,
+    /// How the limit came about.
+    pub adaptive_limit: limit::Figures,
     /// The breaker.
     pub breaker: breaker::Figures,
 }

@@ -185,6 +185,14 @@ async fn the_status_tells_how_the_bridge_and_its_upstream_are() {
     assert_eq!(status["upstream"]["reachable"], true);
     assert_eq!(status["calls"]["answered"], 1);
     assert_eq!(status["calls"]["queue"]["started"], 1);
+    let text = send(bridge.request(Method::GET, "/mcp/status")).await.text;
+    let queue =
+        &text[text.find(r#""queue":"#).unwrap()..text.find(r#""adaptive_limit":"#).unwrap()];
+    assert_eq!(
+        queue.matches(r#""limit":"#).count(),
+        1,
+        "no member twice: {queue}"
+    );
     let admin = format!("http://{}/api/status", bridge.admin);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     assert_eq!(send(client.get(&admin)).await.status, 401);
