@@ -39,7 +39,7 @@ const SLACK: usize = 2;
 /// Fewest and most answers on which a decision rests.
 const ANSWERS: (usize, usize) = (4, 32);
 /// Classes that are remembered; the one unused for longest is forgotten for a new one.
-const CLASSES: usize = 64;
+const CLASSES: usize = 256;
 /// How many calm calls make a baseline, and what the old one is worth when a probe begins.
 const CALM_CALLS: u64 = 16;
 const OLD_CALLS: u64 = 2;
@@ -392,6 +392,7 @@ impl Limit {
         let latency = latency.clamp(LATENCY.0, LATENCY.1);
         let calm = !parked && self.crowded.is_none_or(|crowded| crowded < id);
 
+        let known = self.classes.contains_key(&ended.class);
         let class = self.class(now, ended.class, latency);
         class.used = now;
         class.overtaken = if overtaken {
@@ -412,7 +413,8 @@ impl Limit {
                 self.end_probe(now);
             }
         }
-        if self.probe.is_none() && id >= self.fresh && ended.company * 2 >= self.places {
+        let fresh = known && self.probe.is_none() && id >= self.fresh;
+        if fresh && ended.company * 2 >= self.places {
             let company = ended.company;
             self.answers.push(Answer {
                 base,
@@ -425,7 +427,7 @@ impl Limit {
         }
     }
 
-    /// A class; a new one is taken to have been slowed down as the others were.
+    /// What is known of a class; of a new one, that this is its latency.
     fn class(&mut self, now: Instant, class: Class, latency: u64) -> &mut Known {
         if !self.classes.contains_key(&class) && self.classes.len() >= CLASSES {
             let oldest = self.classes.iter().min_by_key(|(_, class)| class.used);
@@ -433,21 +435,11 @@ impl Limit {
                 self.classes.remove(&oldest);
             }
         }
-        let (mean, base) = self.measured;
-        self.classes.entry(class).or_insert_with(|| {
-            let base = if mean > base {
-                latency
-                    .saturating_sub(mean - base)
-                    .max(latency * base / mean)
-            } else {
-                latency
-            };
-            Known {
-                base,
-                calm: 0,
-                overtaken: 0,
-                used: now,
-            }
+        self.classes.entry(class).or_insert(Known {
+            base: latency,
+            calm: 0,
+            overtaken: 0,
+            used: now,
         })
     }
 
@@ -466,7 +458,7 @@ impl Limit {
 
         let working = company * base.min(latency) / latency;
         let waiting = company - working;
-        if waiting > CROWD.max(company / 5) {
+        if waiting > CROWD {
             self.sprint = false;
             let goal = usize::try_from((working + 500) / 1000).unwrap_or(self.places) + SLACK;
             self.change(
@@ -474,7 +466,7 @@ impl Limit {
                 goal.max(self.places / 2).min(self.places),
                 Reason::Crowd,
             );
-        } else if waiting < ROOM.max(company / 10) && fullest >= Some(self.places) {
+        } else if waiting < ROOM && fullest >= Some(self.places) {
             let step = if self.sprint { self.places } else { 1 };
             self.change(now, self.places + step, Reason::Room);
         }
