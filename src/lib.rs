@@ -22,8 +22,9 @@
 //! ```
 //!
 //! Beside them: [`app`] puts everything together, [`config`] says with which settings, [`cli`] is
-//! the command line, [`resilience`] bears an upstream in trouble, [`error`] is the catalogue of
-//! failures, [`protocol`] MCP as pure messages, [`telemetry`] the logs.
+//! the command line, [`cache`] says which change of the house touches which answers, [`resilience`]
+//! bears an upstream in trouble, [`error`] is the catalogue of failures, [`protocol`] MCP as pure
+//! messages, [`telemetry`] the logs.
 //!
 //! # The way of a `tools/call`
 //!
@@ -40,6 +41,7 @@
 
 pub mod access;
 pub mod app;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod demo;
