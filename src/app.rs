@@ -80,11 +80,14 @@ impl App {
         let (upstream, way, house) = find_upstream(
             settings.demo,
             settings.wish,
+            settings.upstream_urls,
             settings.upstream_http,
+            settings.upstream_pool,
             settings.max_answer,
         )
         .await?;
-        let dispatcher = Arc::new(Dispatcher::new(settings.dispatch, Arc::new(upstream)));
+        let upstream = Arc::new(upstream);
+        let dispatcher = Arc::new(Dispatcher::new(settings.dispatch, upstream.clone()));
         let bridge = Arc::new(Bridge::new(
             settings.http,
             access.clone(),
@@ -105,6 +108,8 @@ impl App {
         app.serve(lan.0, http::lan(bridge.clone()), settings.server);
         app.serve(admin.0, http::admin(bridge), settings.server);
         app.spawn(watch(access, app.stop.clone()));
+        let stop = app.stop.clone();
+        app.spawn(async move { upstream.keep(stop).await });
         tracing::info!(
             lan = %app.lan,
             admin = %app.admin,
@@ -193,7 +198,9 @@ async fn bind(
 pub async fn find_upstream(
     demo: bool,
     wish: crate::homeassistant::Wish,
+    further_urls: Vec<url::Url>,
     http: upstream::http_client::Settings,
+    pool: upstream::pool::Settings,
     max_answer: usize,
 ) -> Result<(Upstream, Way, Option<DemoHouse>), StartError> {
     let (located, house) = if demo {
@@ -220,9 +227,12 @@ pub async fn find_upstream(
     let Located { url, token, way } = located;
     let upstream = Upstream::new(upstream::Settings {
         url,
+        // The token of the built-in house is for nobody else.
+        further_urls: if demo { Vec::new() } else { further_urls },
         token,
         max_answer,
         http,
+        pool,
     })?;
     Ok((upstream, way, house))
 }

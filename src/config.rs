@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use url::Url;
+
 use crate::homeassistant::Wish;
 use crate::{access, dispatch, http, server, telemetry, upstream};
 pub use file::{Config, Profile, Secret};
@@ -30,6 +32,10 @@ pub struct Settings {
     pub demo: bool,
     /// What to look for as upstream.
     pub wish: Wish,
+    /// Further addresses of the same upstream.
+    pub upstream_urls: Vec<Url>,
+    /// Bounds of the sessions with the upstream.
+    pub upstream_pool: upstream::pool::Settings,
     /// Bytes of an answer of the upstream.
     pub max_answer: usize,
     /// The HTTP client towards the upstream.

@@ -1,21 +1,35 @@
 //! An MCP server behind the bridge: reaches it, greets it, remembers how it is.
+//!
+//! ```text
+//! Upstream            one call: which session, once more or not
+//!   sessions          the pool at work: tasks, waiting, time
+//!     pool            which session a call takes, when one is checked, closed, replaced; sans-IO
+//!   streamable_http   one address: the messages of a session as POST and DELETE
+//!     http_client     connections
+//!   acquaintance      what is remembered while it is away
+//! ```
 
+mod acquaintance;
 pub mod http_client;
+pub mod pool;
+mod sessions;
 mod streamable_http;
 mod trouble;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use secrecy::SecretString;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::protocol::capabilities::Introduction;
 use crate::protocol::message::{Request, Response};
+pub use acquaintance::Health;
 use http_client::HttpClient;
-use streamable_http::{Session, StreamableHttp};
+use sessions::Sessions;
+use streamable_http::StreamableHttp;
 pub use trouble::Trouble;
 
 /// How an upstream is reached.
@@ -23,40 +37,44 @@ pub use trouble::Trouble;
 pub struct Settings {
     /// The address of its MCP endpoint.
     pub url: Url,
+    /// Further addresses of the same upstream, over which calls are spread. One without a path has
+    /// the path of `url`.
+    pub further_urls: Vec<Url>,
     /// The bearer token to show, if it wants one.
     pub token: Option<SecretString>,
     /// Bytes of an answer; larger ones are refused.
     pub max_answer: usize,
     /// Time limits and trust.
     pub http: http_client::Settings,
+    /// Bounds of the sessions.
+    pub pool: pool::Settings,
 }
 
-/// One MCP server.
+/// One MCP server, or several that are the same.
 #[derive(Debug)]
 pub struct Upstream {
-    transport: StreamableHttp,
-    acquaintance: ArcSwapOption<Acquaintance>,
-    /// One greeting at a time; those who come meanwhile wait for it and use its outcome.
-    greeting: tokio::sync::Mutex<()>,
-    health: Mutex<Health>,
+    url: Url,
+    sessions: Arc<Sessions>,
 }
 
-/// What is known since the last greeting.
-#[derive(Debug)]
-struct Acquaintance {
-    session: Session,
-    introduction: Arc<Introduction>,
-    /// False once the connection was lost: the server may be another one, or have forgotten us.
-    current: bool,
+/// Figures of an upstream, for the status.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Figures {
+    /// Its sessions, or what stands in their place where the server has none.
+    #[serde(flatten)]
+    pub pool: pool::Figures,
+    /// Its addresses.
+    pub addresses: Vec<AddressFigures>,
 }
 
-/// How the upstream was when it was last used, for the status.
-#[derive(Debug, Clone, Default)]
-pub struct Health {
-    /// The last answer of any kind.
-    pub last_answer: Option<Instant>,
-    /// The last trouble, and when; gone after the next answer.
-    pub trouble: Option<(Trouble, Instant)>,
+/// Figures of one address of an upstream.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct AddressFigures {
+    /// The address.
+    pub url: String,
+    /// What the pool knows of it.
+    #[serde(flatten)]
+    pub pool: pool::AddressFigures,
 }
 
 impl Upstream {
@@ -66,45 +84,53 @@ impl Upstream {
     /// When the TLS library cannot be set up.
     pub fn new(settings: Settings) -> Result<Self, Trouble> {
         let client = HttpClient::new(&settings.http)?;
+        let mut urls = vec![settings.url.clone()];
+        for mut url in settings.further_urls {
+            if matches!(url.path(), "" | "/") {
+                url.set_path(settings.url.path());
+            }
+            if !urls.contains(&url) {
+                urls.push(url);
+            }
+        }
+        let address = |url| {
+            let token = settings.token.clone();
+            StreamableHttp::new(client.clone(), url, token, settings.max_answer)
+        };
+        let addresses = urls.into_iter().map(address).collect();
         Ok(Self {
-            transport: StreamableHttp::new(
-                client,
-                settings.url,
-                settings.token,
-                settings.max_answer,
-            ),
-            acquaintance: ArcSwapOption::empty(),
-            greeting: tokio::sync::Mutex::new(()),
-            health: Mutex::new(Health::default()),
+            url: settings.url,
+            sessions: Sessions::new(settings.pool, addresses),
         })
     }
 
-    /// Its address.
+    /// Its address, the first one if there are several.
     pub const fn url(&self) -> &Url {
-        self.transport.url()
+        &self.url
     }
 
     /// How it was when it was last used.
     pub fn health(&self) -> Health {
-        self.health
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.sessions.acquaintance().health()
     }
 
     /// What it said about itself. Asked for once, then from memory, also while it is away; nothing
     /// if it could not be asked within `patience`.
     pub async fn introduction(&self, patience: Duration) -> Option<Arc<Introduction>> {
-        if let Some(known) = self.acquaintance.load_full() {
-            return Some(known.introduction.clone());
+        let acquaintance = self.sessions.acquaintance();
+        let known = acquaintance.introduction();
+        if known.is_some() {
+            return known;
         }
-        let known = tokio::time::timeout(patience, self.acquainted()).await;
-        known.ok()?.ok().map(|known| known.introduction.clone())
+        let mut tried = Vec::new();
+        let _ = tokio::time::timeout(patience, self.sessions.lease(&mut tried)).await;
+        acquaintance.introduction()
     }
 
     /// Sends a request and waits for its answer. Never sends it twice, but for one case: a server
     /// that has forgotten the session (404) has not looked at the request, so it gets it once more
-    /// in a new session.
+    /// in a new session. Where no connection can be made nothing was sent, so the next address is
+    /// tried.
     ///
     /// Nothing is sent after `deadline`, when nobody waits for it any more; what has been sent may
     /// take longer.
@@ -116,86 +142,54 @@ impl Upstream {
         request: &Request,
         deadline: Instant,
     ) -> Result<Response, Trouble> {
-        let known = self.acquainted_by(deadline).await?;
-        let answer = self.transport.call(request, &known.session).await;
-        let has_session = known.session.id.is_some();
-        let answer = match answer {
-            Err(Trouble::Status { status: 404, .. }) if has_session => {
-                self.forget(&known);
-                let known = self.acquainted_by(deadline).await?;
-                self.transport.call(request, &known.session).await
-            }
-            other => other,
-        };
-        if matches!(
-            answer,
-            Err(Trouble::Connect(_) | Trouble::Lost(_) | Trouble::Truncated(_))
-        ) {
-            self.forget(&known);
-        }
-        self.remember(&answer);
+        let answer = self.send(request, deadline).await;
+        self.sessions.acquaintance().remember(&answer);
         answer
     }
 
-    async fn acquainted_by(&self, deadline: Instant) -> Result<Arc<Acquaintance>, Trouble> {
-        let late = |_| Trouble::Greeting(Trouble::Timeout.into());
-        tokio::time::timeout_at(deadline, self.acquainted())
-            .await
-            .map_err(late)?
-    }
-
-    async fn acquainted(&self) -> Result<Arc<Acquaintance>, Trouble> {
-        let current = || self.acquaintance.load_full().filter(|known| known.current);
-        if let Some(known) = current() {
-            return Ok(known);
-        }
-        let _greeting = self.greeting.lock().await;
-        if let Some(known) = current() {
-            return Ok(known);
-        }
-        let greeted = self.transport.greet().await;
-        self.remember(&greeted);
-        let (session, result) = greeted.map_err(|trouble| Trouble::Greeting(trouble.into()))?;
-        let introduction = Introduction::of_result(&result).ok_or_else(|| {
-            Trouble::Greeting(Trouble::NotAnAnswer("its introduction is incomplete".into()).into())
-        })?;
-        let known = Arc::new(Acquaintance {
-            session,
-            introduction: Arc::new(introduction),
-            current: true,
-        });
-        self.acquaintance.store(Some(known.clone()));
-        Ok(known)
-    }
-
-    /// Greets again before the next request, unless somebody else has already.
-    fn forget(&self, known: &Arc<Acquaintance>) {
-        if self
-            .acquaintance
-            .load()
-            .as_ref()
-            .is_none_or(|latest| !Arc::ptr_eq(latest, known))
-        {
-            return;
-        }
-        self.acquaintance.store(Some(Arc::new(Acquaintance {
-            session: known.session.clone(),
-            introduction: known.introduction.clone(),
-            current: false,
-        })));
-    }
-
-    fn remember<T>(&self, outcome: &Result<T, Trouble>) {
-        let now = Instant::now();
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        match outcome {
-            Ok(_) => {
-                *health = Health {
-                    last_answer: Some(now),
-                    trouble: None,
+    async fn send(&self, request: &Request, deadline: Instant) -> Result<Response, Trouble> {
+        let late = || Trouble::Greeting(Trouble::Timeout.into());
+        let mut tried = Vec::new();
+        let mut was_forgotten = false;
+        loop {
+            let lease = timeout_at(deadline, self.sessions.lease(&mut tried)).await;
+            let mut lease = lease.map_err(|_| late())??;
+            if Instant::now() >= deadline {
+                return Err(late());
+            }
+            let answer = lease.call(request).await;
+            if lease.is_forgotten() && !was_forgotten {
+                was_forgotten = true;
+                continue;
+            }
+            if matches!(answer, Err(Trouble::Connect(_))) {
+                tried.push(lease.address());
+                if tried.len() < self.sessions.addresses().len() {
+                    continue;
                 }
             }
-            Err(trouble) => health.trouble = Some((trouble.clone(), now)),
+            return answer;
+        }
+    }
+
+    /// Keeps its sessions in order until told to stop, and closes them then. A long-lived task;
+    /// calls find their way without it, but nothing is checked, nothing grows, and nothing is
+    /// closed.
+    pub async fn keep(&self, stop: CancellationToken) {
+        self.sessions.keep(stop).await;
+    }
+
+    /// The figures now.
+    pub fn figures(&self) -> Figures {
+        let (pool, figures) = self.sessions.figures();
+        let addresses = self.sessions.addresses().iter().zip(figures);
+        let addresses = addresses.map(|(address, pool)| AddressFigures {
+            url: address.url().to_string(),
+            pool,
+        });
+        Figures {
+            pool,
+            addresses: addresses.collect(),
         }
     }
 }

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 
 use url::Position;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::access::Registry;
 use crate::app::{StartError, find_upstream};
 use crate::config::{Flags, Settings};
@@ -103,7 +105,9 @@ async fn upstream(settings: Settings) -> bool {
     let found = find_upstream(
         settings.demo,
         settings.wish,
+        settings.upstream_urls,
         settings.upstream_http,
+        settings.upstream_pool,
         settings.max_answer,
     )
     .await;
@@ -137,12 +141,17 @@ async fn upstream(settings: Settings) -> bool {
     if !line("handshake", handshake.map(|()| name)) {
         return false;
     }
-    line(
+    let tools = line(
         "tools",
         ask(&upstream, "tools/list")
             .await
             .and_then(|result| count_tools(&result)),
-    )
+    );
+    // Told to stop at once, it closes the session.
+    let stop = CancellationToken::new();
+    stop.cancel();
+    upstream.keep(stop).await;
+    tools
 }
 
 async fn ask(upstream: &Upstream, method: &str) -> Result<RawJson, Bad> {

@@ -83,6 +83,9 @@ pub struct Config {
     /// Where the MCP server is: `auto`, or a URL. A URL without a path means Home Assistant's own.
     #[serde(serialize_with = "units::without_query")]
     pub upstream: String,
+    /// Further addresses of the same upstream, for a cluster: calls are spread over all, and one that
+    /// is down is passed by. A URL without a path has the path of `upstream`.
+    pub upstream_urls: Vec<String>,
     /// The token to show there; with Home Assistant a long-lived access token. Not needed under the
     /// Supervisor.
     #[schemars(with = "Option<String>")]
@@ -182,6 +185,12 @@ pub struct Limits {
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
     pub response_timeout: Duration,
+    /// Sessions with the upstream at the same time, 1 to 64. Home Assistant has none.
+    pub sessions: usize,
+    /// How long a session with the upstream may idle before it is closed; one is always kept.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub session_idle: Duration,
     /// How long everything gets to finish when the bridge stops. Docker and the Supervisor kill it
     /// after 10 seconds.
     #[serde(with = "units::duration")]
@@ -220,6 +229,7 @@ impl Config {
             data,
             demo: false,
             upstream: "auto".to_owned(),
+            upstream_urls: Vec::new(),
             upstream_token: None,
             upstream_token_file: None,
             upstream_verify_tls: true,
@@ -247,6 +257,8 @@ impl Config {
                 body_timeout: Duration::from_secs(15),
                 connect_timeout: Duration::from_secs(5),
                 response_timeout: Duration::from_secs(65),
+                sessions: 8,
+                session_idle: Duration::from_mins(5),
                 drain_timeout: Duration::from_secs(8),
             },
             access: Access::default(),

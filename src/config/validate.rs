@@ -110,6 +110,15 @@ pub(super) fn settings(
         "auto" => Some(Address::Auto),
         url => faults.url("upstream", url).map(Address::Url),
     };
+    let upstream_urls: Vec<_> = config
+        .upstream_urls
+        .iter()
+        .filter_map(|url| faults.url("upstream_urls", url))
+        .collect();
+    // Otherwise the Supervisor's token would go to addresses that it is not for.
+    if !config.upstream_urls.is_empty() && config.upstream == "auto" {
+        faults.add("upstream_urls", "it needs an address in `upstream`, too");
+    }
     let token = token(
         &mut faults,
         config.upstream_token,
@@ -135,6 +144,12 @@ pub(super) fn settings(
             address,
             token: token.map(Secret::into_inner),
             supervisor,
+        },
+        upstream_urls,
+        upstream_pool: upstream::pool::Settings {
+            max_members: limits.sessions,
+            idle_timeout: limits.session_idle,
+            ..upstream::pool::Settings::default()
         },
         max_answer: limits.response_body,
         upstream_http: upstream::http_client::Settings {
@@ -206,6 +221,7 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
         faults.add("admin_listen", "it is the same address as `listen`");
     }
     faults.expect_within("queue.max_parallel_calls", queue.max_parallel_calls, 1..=64);
+    faults.expect_within("limits.sessions", limits.sessions, 1..=64);
     faults.expect_at_least("limits.request_body", limits.request_body, 1024);
     faults.expect_at_least("limits.response_body", limits.response_body, 1024);
     faults.expect_at_least("limits.json_depth", limits.json_depth, 4);
@@ -227,6 +243,7 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
     faults.expect_time("limits.body_timeout", limits.body_timeout);
     faults.expect_time("limits.connect_timeout", limits.connect_timeout);
     faults.expect_time("limits.response_timeout", limits.response_timeout);
+    faults.expect_time("limits.session_idle", limits.session_idle);
     for (n, origin) in (1..).zip(&access.allowed_origins) {
         if !Url::parse(origin).is_ok_and(|url| is_origin(&url)) {
             let what =

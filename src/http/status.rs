@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::{Bridge, admission, reply};
-use crate::dispatch;
+use crate::{dispatch, upstream};
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -28,6 +28,7 @@ struct Upstream<'a> {
     reachable: Option<bool>,
     last_answer_s_ago: Option<u64>,
     trouble: Option<Trouble>,
+    pool: upstream::Figures,
 }
 
 #[derive(Serialize)]
@@ -77,6 +78,7 @@ pub(super) fn snapshot(bridge: &Bridge) -> Response {
             reachable: known.then_some(trouble.is_none()),
             last_answer_s_ago: health.last_answer.map(|at| at.elapsed().as_secs()),
             trouble,
+            pool: upstream.figures(),
         },
         calls: bridge.dispatcher.figures(),
     })

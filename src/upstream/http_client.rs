@@ -8,6 +8,9 @@ use url::Url;
 
 use super::trouble::Trouble;
 
+/// Idle connections that are kept for each server; more come and go with the load.
+const IDLE_CONNECTIONS: usize = 16;
+
 /// Time limits and trust of a client.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -40,6 +43,7 @@ impl HttpClient {
             .retry(reqwest::retry::never())
             .no_proxy()
             .tcp_nodelay(true)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .pool_idle_timeout(Duration::from_secs(90))
             .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -58,11 +62,7 @@ impl HttpClient {
         body: Bytes,
     ) -> Result<Answer, Trouble> {
         let request = self.0.post(url.clone()).headers(headers).body(body);
-        request
-            .send()
-            .await
-            .map(Answer)
-            .map_err(|error| trouble(&error))
+        head(request).await
     }
 
     /// Sends a GET and waits for the head of the answer.
@@ -70,13 +70,24 @@ impl HttpClient {
     /// # Errors
     /// As [`HttpClient::post`].
     pub async fn get(&self, url: &Url, headers: HeaderMap) -> Result<Answer, Trouble> {
-        let request = self.0.get(url.clone()).headers(headers);
-        request
-            .send()
-            .await
-            .map(Answer)
-            .map_err(|error| trouble(&error))
+        head(self.0.get(url.clone()).headers(headers)).await
     }
+
+    /// Sends a DELETE and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// As [`HttpClient::post`].
+    pub async fn delete(&self, url: &Url, headers: HeaderMap) -> Result<Answer, Trouble> {
+        head(self.0.delete(url.clone()).headers(headers)).await
+    }
+}
+
+async fn head(request: reqwest::RequestBuilder) -> Result<Answer, Trouble> {
+    request
+        .send()
+        .await
+        .map(Answer)
+        .map_err(|error| trouble(&error))
 }
 
 /// The head of an answer; its body comes piece by piece.

@@ -1,6 +1,8 @@
 //! Streamable HTTP towards a legacy MCP server: one POST a request, answered as JSON or as events.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -9,6 +11,7 @@ use url::Url;
 
 use super::http_client::{Answer, HttpClient};
 use super::trouble::Trouble;
+use crate::protocol::capabilities::Introduction;
 use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Message, Payload, Request, Response};
 use crate::protocol::revision::Revision;
@@ -16,14 +19,43 @@ use crate::protocol::sse::Decoder;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// For the DELETE of a session, which nobody waits for but a bridge that stops.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the server and the bridge agreed on.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Session {
     /// The session id that the server gave, if it has sessions. Home Assistant has none.
-    pub id: Option<HeaderValue>,
-    /// The revision.
-    pub revision: Revision,
+    id: Option<HeaderValue>,
+    revision: Revision,
+    /// The id of the next request in this session; 0 was the greeting.
+    next: AtomicU64,
+}
+
+impl Session {
+    const fn new(id: Option<HeaderValue>, revision: Revision) -> Self {
+        Self {
+            id,
+            revision,
+            next: AtomicU64::new(1),
+        }
+    }
+
+    /// Whether the server remembers it.
+    pub(super) const fn is_stateful(&self) -> bool {
+        self.id.is_some()
+    }
+
+    /// The id under which a request is sent, if it cannot be its own. Clients that share a session
+    /// may use the same ids, and a server finds an answer's way by its id. Without a session there
+    /// is only one thing to mind: some servers, Home Assistant among them, answer nothing to an id
+    /// beyond 64 bits.
+    fn other_id(&self, own: &Id) -> Option<Id> {
+        if self.is_stateful() {
+            return Some(Id::number(self.next.fetch_add(1, Ordering::Relaxed)));
+        }
+        (!own.is_portable()).then(|| Id::number(0))
+    }
 }
 
 /// One MCP server behind one address.
@@ -56,7 +88,7 @@ impl StreamableHttp {
 
     /// Greets the server: the handshake of the legacy revisions, with nothing offered, since
     /// nothing that needs the server to call back can be carried.
-    pub(super) async fn greet(&self) -> Result<(Session, RawJson), Trouble> {
+    pub(super) async fn greet(&self) -> Result<(Session, Introduction), Trouble> {
         let params = serde_json::json!({
             "protocolVersion": Revision::NEWEST_LEGACY.as_str(),
             "capabilities": {},
@@ -67,29 +99,30 @@ impl StreamableHttp {
         let id = answer
             .header(SESSION.as_str())
             .and_then(|id| HeaderValue::from_str(id).ok());
-        let result = match self.read(answer, &request.id).await?.payload {
-            Payload::Result(result) => result,
-            Payload::Error(error) => {
-                return Err(Trouble::NotAnAnswer(format!(
-                    "it refused the handshake: {error:?}"
-                )));
+        let greeted = match self.read(answer, &request.id).await {
+            Ok(response) => agreement(response),
+            Err(trouble) => Err(trouble),
+        };
+        let (revision, introduction) = match greeted {
+            Ok(agreed) => agreed,
+            Err(trouble) => {
+                // There is a session already, although it is of no use.
+                if id.is_some() {
+                    self.close(&Session::new(id, Revision::NEWEST_LEGACY)).await;
+                }
+                return Err(trouble);
             }
         };
-        let version = result
-            .members()
-            .and_then(|m| m.get_str("protocolVersion").map(Cow::into_owned));
-        let revision = version
-            .as_deref()
-            .and_then(Revision::parse)
-            .ok_or_else(|| {
-                Trouble::NotAnAnswer(format!("it speaks the unknown version {version:?}"))
-            })?;
-        let session = Session { id, revision };
-        if session.id.is_some() {
+        let session = Session::new(id, revision);
+        if session.is_stateful() {
             let ready = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-            self.post(Bytes::from_static(ready), Some(&session)).await?;
+            let told = self.post(Bytes::from_static(ready), Some(&session)).await;
+            if let Err(trouble) = told {
+                self.close(&session).await;
+                return Err(trouble);
+            }
         }
-        Ok((session, result))
+        Ok((session, introduction))
     }
 
     /// Sends one request and gives its answer, under the request's own id.
@@ -98,15 +131,29 @@ impl StreamableHttp {
         request: &Request,
         session: &Session,
     ) -> Result<Response, Trouble> {
-        // Some servers, Home Assistant among them, answer nothing to an id beyond 64 bits.
-        let portable = (!request.id.is_portable()).then(|| request.with_id(Id::number(0)));
-        let sent = portable.as_ref().unwrap_or(request);
+        let other = session.other_id(&request.id);
+        let other = other.map(|id| request.with_id(id));
+        let sent = other.as_ref().unwrap_or(request);
         let answer = self.post(sent.to_bytes(), Some(session)).await?;
         Ok(self.read(answer, &sent.id).await?.with_id(&request.id))
     }
 
+    /// Tells the server that the session is not needed any more. A server that does not hear it
+    /// forgets the session in its own time.
+    pub(super) async fn close(&self, session: &Session) {
+        let closing = async {
+            let headers = self.headers(Some(session))?;
+            self.client.delete(&self.url, headers).await
+        };
+        match tokio::time::timeout(CLOSE_TIMEOUT, closing).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(trouble)) => tracing::debug!(%trouble, "a session could not be closed"),
+            Err(_) => tracing::debug!("a session could not be closed in time"),
+        }
+    }
+
     async fn post(&self, body: Bytes, session: Option<&Session>) -> Result<Answer, Trouble> {
-        let mut headers = HeaderMap::with_capacity(5);
+        let mut headers = self.headers(session)?;
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
@@ -115,20 +162,6 @@ impl StreamableHttp {
             header::ACCEPT,
             HeaderValue::from_static("application/json, text/event-stream"),
         );
-        if let Some(token) = &self.token {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-                .map_err(|_| {
-                    Trouble::Connect("the token holds characters that no header can".into())
-                })?;
-            value.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, value);
-        }
-        if let Some(session) = session {
-            headers.insert(VERSION, HeaderValue::from_static(session.revision.as_str()));
-            if let Some(id) = &session.id {
-                headers.insert(SESSION, id.clone());
-            }
-        }
         let answer = self.client.post(&self.url, headers, body).await?;
         match answer.status() {
             200..=299 => Ok(answer),
@@ -143,6 +176,26 @@ impl StreamableHttp {
                 })
             }
         }
+    }
+
+    /// Who the bridge is, and in which session it speaks.
+    fn headers(&self, session: Option<&Session>) -> Result<HeaderMap, Trouble> {
+        let mut headers = HeaderMap::with_capacity(5);
+        if let Some(token) = &self.token {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+                .map_err(|_| {
+                    Trouble::Connect("the token holds characters that no header can".into())
+                })?;
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        if let Some(session) = session {
+            headers.insert(VERSION, HeaderValue::from_static(session.revision.as_str()));
+            if let Some(id) = &session.id {
+                headers.insert(SESSION, id.clone());
+            }
+        }
+        Ok(headers)
     }
 
     async fn read(&self, answer: Answer, id: &Id) -> Result<Response, Trouble> {
@@ -198,6 +251,29 @@ impl StreamableHttp {
             "the stream ended without the answer".into(),
         ))
     }
+}
+
+/// What an answer to the greeting says.
+fn agreement(response: Response) -> Result<(Revision, Introduction), Trouble> {
+    let result = match response.payload {
+        Payload::Result(result) => result,
+        Payload::Error(error) => {
+            let why = format!("it refused the handshake: {error:?}");
+            return Err(Trouble::NotAnAnswer(why));
+        }
+    };
+    let version = result
+        .members()
+        .and_then(|m| m.get_str("protocolVersion").map(Cow::into_owned));
+    let revision = version
+        .as_deref()
+        .and_then(Revision::parse)
+        .ok_or_else(|| {
+            Trouble::NotAnAnswer(format!("it speaks the unknown version {version:?}"))
+        })?;
+    let introduction = Introduction::of_result(&result)
+        .ok_or_else(|| Trouble::NotAnAnswer("its introduction is incomplete".into()))?;
+    Ok((revision, introduction))
 }
 
 /// The first line's worth of a body, fit for a log line.

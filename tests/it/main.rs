@@ -17,6 +17,7 @@ mod layering;
 mod mcp_http;
 mod outages;
 mod plain_http;
+mod pool;
 mod queueing;
 mod real_home_assistant;
 mod sdk_clients;
