@@ -1,0 +1,131 @@
+//! One execution's way to the upstream: its turn, the exchange, and again while that may help.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::Progress;
+use super::flights::{Flight, Outcome};
+use super::queue::Arrival;
+use super::retry::{self, Retries};
+use super::scheduler::{Experience, Scheduler, Waiting};
+use crate::error::{Code, Failure};
+use crate::protocol::message::{Request, Response};
+use crate::resilience::limit::Class;
+use crate::upstream::{Trouble, Upstream};
+
+/// How often a waiting call hears of its place in the queue.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The part of the way that an execution goes, whoever waits for it.
+#[derive(Debug)]
+pub(super) struct Road {
+    pub scheduler: Arc<Scheduler>,
+    pub retries: Retries,
+    pub upstream: Arc<Upstream>,
+}
+
+/// One execution: what has to be brought to the upstream, whoever waits for it.
+pub(super) struct Journey {
+    pub road: Arc<Road>,
+    /// As the upstream understands it.
+    pub request: Request,
+    pub class: Class,
+    pub writes: bool,
+    pub deadline: Instant,
+    pub progress: Option<Progress>,
+}
+
+impl Journey {
+    /// Waits for the turn and brings the request to the upstream; again and again while that is
+    /// surely harmless and may help.
+    ///
+    /// What has begun to write is always finished: Home Assistant cancels a running action when its
+    /// connection closes, half-done. It keeps its turn until then, so that Home Assistant never
+    /// runs more than the limit.
+    ///
+    /// The call stands in the queue when this returns, before anything is awaited: the order of
+    /// arrival is the order in which calls board, not the one in which tasks happen to run.
+    pub(super) fn go(self, arrival: Arrival, flight: Arc<Flight>) -> impl Future<Output = Outcome> {
+        let entered = self.road.scheduler.enter(arrival, self.class);
+        async move { self.travel(entered?, &flight).await }
+    }
+
+    async fn travel(self, mut waiting: Waiting, flight: &Flight) -> Outcome {
+        self.road.retries.call();
+        for attempt in 0.. {
+            self.turn(&mut waiting).await?;
+            let turn = waiting.begin();
+            if !flight.begin() {
+                break;
+            }
+            let trouble = match self.exchange().await {
+                Ok(response) => {
+                    turn.end(Experience::Answered);
+                    return Ok(response);
+                }
+                Err(trouble) => trouble,
+            };
+            let waited = turn.waited();
+            let experience = retry::experience(&trouble);
+            let pause = self.road.retries.pause(&trouble, self.writes, attempt);
+            let Some(pause) = pause.filter(|pause| Instant::now() + *pause < self.deadline) else {
+                turn.end(experience);
+                return Err(self.failure(trouble, waited));
+            };
+            let rest = turn.rest(experience);
+            flight.pause();
+            if !flight.is_wanted() {
+                break;
+            }
+            sleep(pause).await;
+            waiting = rest.again(self.deadline);
+        }
+        Err(Failure::with(
+            Code::Cancelled,
+            "everybody who waited for it has left",
+        ))
+    }
+
+    /// Waits for the turn, and says now and then how far away it is.
+    async fn turn(&self, waiting: &mut Waiting) -> Result<(), Failure> {
+        let Some(progress) = &self.progress else {
+            return waiting.turn().await;
+        };
+        loop {
+            let pause = Instant::now() + PROGRESS_INTERVAL;
+            if let Ok(turn) = timeout_at(pause, waiting.turn()).await {
+                return turn;
+            }
+            if let Some(position) = waiting.position() {
+                progress.waiting(position);
+            }
+        }
+    }
+
+    async fn exchange(&self) -> Result<Response, Trouble> {
+        let exchange = self.road.upstream.exchange(&self.request, self.deadline);
+        if self.writes {
+            return exchange.await;
+        }
+        timeout_at(self.deadline, exchange)
+            .await
+            .unwrap_or(Err(Trouble::Timeout))
+    }
+
+    fn failure(&self, trouble: Trouble, waited: Duration) -> Failure {
+        let failure = Failure::from(trouble);
+        let detail = failure.detail.as_deref().unwrap_or_default();
+        let detail = format!(
+            "{detail}; waited {:.1} s in the queue",
+            waited.as_secs_f64()
+        );
+        Failure {
+            detail: Some(detail),
+            // What only looks has no outcome that one would have to know.
+            outcome_unknown: failure.outcome_unknown && self.writes,
+            ..failure
+        }
+    }
+}
