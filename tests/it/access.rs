@@ -124,7 +124,7 @@ async fn the_first_token_outlives_a_restart_and_is_shown_by_one_command_only() {
         Some(bridge.token.as_str())
     );
     assert!(!bridge.command(&["token", "list"]).contains(&bridge.token));
-    assert!(!bridge.logged().join("\n").contains(&bridge.token));
+    assert!(!bridge.whole_log().join("\n").contains(&bridge.token));
     let data = tempfile::tempdir().unwrap();
     for file in ["clients.json", "first-token"] {
         std::fs::copy(bridge.data().join(file), data.path().join(file)).unwrap();

@@ -313,7 +313,7 @@ async fn a_refused_token_is_told_with_its_cure_and_is_in_no_log() {
     let call = bridge.call("llm__GetDateTime", json!({})).await;
     assert_eq!(call.code(), "home_assistant_token_refused");
     assert!(!call.text.contains("wrong-secret"));
-    let logged = bridge.logged().join("\n");
+    let logged = bridge.whole_log().join("\n");
     assert!(!logged.contains("wrong-secret") && !logged.contains(&bridge.token));
     let right = ["--upstream", &house.url(), "--upstream-token", "right"];
     let bridge = Bridge::start(&right).await;

@@ -156,7 +156,10 @@ async fn a_client_that_leaves_frees_its_place_but_what_runs_is_finished() {
     assert_eq!(tools, ["intent__HassTurnOn"]);
     assert_eq!(bridge.status().await["calls"]["left"], 2);
     let left = |line: &String| line.contains("client left");
-    assert_eq!(bridge.logged().iter().filter(|line| left(line)).count(), 2);
+    assert_eq!(
+        bridge.whole_log().iter().filter(|line| left(line)).count(),
+        2
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -225,7 +225,7 @@ impl Bridge {
     }
 
     /// Everything that was logged so far.
-    pub(crate) fn logged(&self) -> Vec<String> {
+    fn logged(&self) -> Vec<String> {
         self.log.lock().unwrap().try_iter().collect()
     }
 
@@ -233,6 +233,12 @@ impl Bridge {
     pub(crate) fn logged_to_the_end(&self) -> Vec<String> {
         let log = self.log.lock().unwrap();
         tokio::task::block_in_place(|| log.iter().collect())
+    }
+
+    /// Ends the process, and gives everything that it logged.
+    pub(crate) fn whole_log(&self) -> Vec<String> {
+        self.signal("TERM");
+        self.logged_to_the_end()
     }
 
     /// Runs another command of the program on the same data folder; gives its standard output.
