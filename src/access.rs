@@ -120,6 +120,15 @@ impl Access {
         check_origin(origins, host, &self.settings.allowed_origins)
     }
 
+    /// Refuses requests of a foreign web page that came through a proxy which knows its people.
+    /// Under which host the proxy was addressed is the proxy's matter.
+    ///
+    /// # Errors
+    /// [`Code::OriginRefused`].
+    pub fn check_proxied(&self, host: Option<&str>, origins: &[&str]) -> Result<(), Failure> {
+        check_origin(origins, host, &self.settings.allowed_origins)
+    }
+
     /// Whether web pages of this origin may use the bridge although it is not their own.
     pub fn lists_origin(&self, origin: &str) -> bool {
         is_listed(origin, &self.settings.allowed_origins)

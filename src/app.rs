@@ -1,7 +1,7 @@
 //! The composition root: from settings to a running bridge. The only place that starts long-lived
 //! tasks, and the one that ends them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::demo::{self, DemoHouse};
 use crate::dispatch::Dispatcher;
 use crate::homeassistant::{LocateError, Located, Way, locate};
-use crate::http::{self, Bridge};
+use crate::http::{self, Bridge, Guard};
 use crate::server;
 use crate::upstream::http_client::HttpClient;
 use crate::upstream::{self, Trouble, Upstream};
@@ -105,8 +105,16 @@ impl App {
             drain_timeout: settings.drain_timeout,
             house,
         };
-        app.serve(lan.0, http::lan(bridge.clone()), settings.server);
-        app.serve(admin.0, http::admin(bridge), settings.server);
+        let guard = settings
+            .ingress_peer
+            .map_or(Guard::Token, |_| Guard::Ingress);
+        app.serve(lan.0, http::lan(bridge.clone()), settings.server, None);
+        app.serve(
+            admin.0,
+            http::admin(bridge, guard),
+            settings.server,
+            settings.ingress_peer,
+        );
         app.spawn(watch(access, app.stop.clone()));
         let stop = app.stop.clone();
         app.spawn(async move { upstream.keep(stop).await });
@@ -162,8 +170,15 @@ impl App {
         self.task_ended.cancelled().await;
     }
 
-    fn serve(&self, listener: TcpListener, router: axum::Router, settings: server::Settings) {
-        self.spawn(server::serve(listener, router, settings, self.stop.clone()));
+    fn serve(
+        &self,
+        listener: TcpListener,
+        router: axum::Router,
+        settings: server::Settings,
+        only_peer: Option<IpAddr>,
+    ) {
+        let stop = self.stop.clone();
+        self.spawn(server::serve(listener, router, settings, only_peer, stop));
     }
 
     /// Starts a task that lasts as long as the bridge.

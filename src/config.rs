@@ -8,7 +8,7 @@ mod units;
 mod validate;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The address for the status page and its API.
     pub admin_listen: SocketAddr,
+    /// The one address that may use it, if it lets people in by itself.
+    pub ingress_peer: Option<IpAddr>,
     /// The folder for clients, tokens and whatever else must outlive a restart.
     pub data: PathBuf,
     /// Whether the built-in house takes the place of Home Assistant.

@@ -4,6 +4,7 @@ mod admission;
 mod body;
 mod cors;
 mod health;
+mod ingress;
 mod mcp;
 mod messages;
 mod operations;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::dispatch::Dispatcher;
+pub use ingress::{Guard, Person};
 pub use router::{admin, lan};
 
 /// Bounds of what is read from clients.

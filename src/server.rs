@@ -4,7 +4,7 @@ mod peers;
 mod requests;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,15 +46,18 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Serves `router` until `stop`, then says goodbye to the open connections, which takes a second at
-/// most. Calls that must be finished have to be over by then.
+/// most. Calls that must be finished have to be over by then. Connections of others than
+/// `only_peer`, if there is one, are closed before a byte of theirs is read.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     settings: Settings,
+    only_peer: Option<IpAddr>,
     stop: CancellationToken,
 ) {
     let permits = Arc::new(Semaphore::new(settings.max_connections));
     let peers = Peers::default();
+    let mut refused = false;
     let connections = TaskTracker::new();
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -70,7 +73,16 @@ pub async fn serve(
             accepted = accept(&listener) => accepted,
             () = stop.cancelled() => break,
         };
-        let Some(place) = peers.admit(peer.ip(), settings.max_connections_per_address) else {
+        // A socket for both families writes IPv4 addresses in IPv6.
+        let address = peer.ip().to_canonical();
+        if only_peer.is_some_and(|only| address != only.to_canonical()) {
+            // Once, so that a flood of connections is no flood of lines.
+            if !std::mem::replace(&mut refused, true) {
+                tracing::warn!(%address, only = ?only_peer, "a listener for one peer was addressed by another");
+            }
+            continue;
+        }
+        let Some(place) = peers.admit(address, settings.max_connections_per_address) else {
             continue;
         };
         let connection = converse(

@@ -1,6 +1,6 @@
 //! The configuration as it is written: every key, its default, and what it means.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::units;
 use crate::telemetry::{Format, Level};
+
+/// From where the Supervisor brings people to an app's page.
+const INGRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 30, 32, 2));
 
 /// Settings that fit a kind of place. Everything that is set elsewhere wins over them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -76,6 +79,10 @@ pub struct Config {
     /// Address and port for the status page and its API. 0.0.0.0:8099 under the Supervisor.
     #[schemars(with = "String")]
     pub admin_listen: SocketAddr,
+    /// The one address that may use the status page and its API, for a proxy that lets people in by
+    /// itself: no token is needed there. Home Assistant's ingress, 172.30.32.2, under the Supervisor.
+    #[schemars(with = "Option<String>")]
+    pub ingress_peer: Option<IpAddr>,
     /// Folder for clients and tokens. /data under the Supervisor, else the XDG state folder.
     pub data: PathBuf,
     /// Use the built-in house instead of Home Assistant.
@@ -216,7 +223,7 @@ pub struct Access {
 }
 
 impl Config {
-    /// The defaults, of which two depend on whether there is a Supervisor.
+    /// The defaults, of which some depend on whether there is a Supervisor.
     pub fn defaults(under_supervisor: bool, data: PathBuf) -> Self {
         let admin = if under_supervisor {
             [0, 0, 0, 0]
@@ -226,6 +233,7 @@ impl Config {
         Self {
             listen: ([0, 0, 0, 0], 8124).into(),
             admin_listen: (admin, 8099).into(),
+            ingress_peer: under_supervisor.then_some(INGRESS),
             data,
             demo: false,
             upstream: "auto".to_owned(),

@@ -138,6 +138,7 @@ pub(super) fn settings(
     Ok(Settings {
         listen: config.listen,
         admin_listen: config.admin_listen,
+        ingress_peer: config.ingress_peer,
         data: config.data,
         demo: config.demo,
         wish: Wish {

@@ -14,9 +14,10 @@ pub(super) async fn queue(
     Path(operation): Path<String>,
     request: Request,
 ) -> Response {
-    if let Err(failure) = admission::admit(&bridge, &request) {
-        return reply::problem(&failure);
-    }
+    let operator = match admission::admit_operator(&bridge, &request) {
+        Ok(operator) => operator,
+        Err(failure) => return reply::problem(&failure),
+    };
     let dispatcher = &bridge.dispatcher;
     match operation.as_str() {
         "pause" => dispatcher.pause(),
@@ -27,6 +28,6 @@ pub(super) async fn queue(
             return reply::problem(&Failure::with(Code::NotFound, why));
         }
     }
-    tracing::info!(operation, "queue");
+    tracing::info!(operation, by = %operator, "queue");
     status::snapshot(&bridge)
 }

@@ -48,6 +48,17 @@ pub(super) async fn get(State(bridge): State<Arc<Bridge>>, request: Request) -> 
     }
 }
 
+/// `GET /api/status` on the second listener.
+pub(super) async fn get_as_operator(
+    State(bridge): State<Arc<Bridge>>,
+    request: Request,
+) -> Response {
+    match admission::admit_operator(&bridge, &request) {
+        Ok(_) => snapshot(&bridge),
+        Err(failure) => reply::problem(&failure),
+    }
+}
+
 /// The state now.
 pub(super) fn snapshot(bridge: &Bridge) -> Response {
     let upstream = bridge.dispatcher.upstream();

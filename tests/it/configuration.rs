@@ -390,8 +390,10 @@ fn under_the_supervisor_data_and_page_are_where_it_expects_them() {
     .unwrap();
     assert_eq!(config["admin_listen"], "0.0.0.0:8099");
     assert_eq!(config["listen"], "0.0.0.0:8124");
+    assert_eq!(config["ingress_peer"], "172.30.32.2");
     let config = print(folder.path(), &["--data", data], &[]).unwrap();
     assert_eq!(config["admin_listen"], "127.0.0.1:8099");
+    assert_eq!(config["ingress_peer"], Value::Null);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod configuration;
 mod documentation;
 mod exactly_once;
 mod hostile_input;
+mod ingress;
 mod layering;
 mod mcp_http;
 mod outages;

@@ -104,14 +104,10 @@ impl Bridge {
         args: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
-        let own = [
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--admin-listen",
-            "127.0.0.1:0",
-        ];
-        let mut command = program(own);
+        let mut command = program(["serve", "--listen", "127.0.0.1:0"]);
+        if !args.contains(&"--admin-listen") {
+            command.args(["--admin-listen", "127.0.0.1:0"]);
+        }
         command
             .args(["--log-format", "json", "--data"])
             .arg(data.path())
