@@ -1,17 +1,22 @@
 //! Who may come in: clients and their tokens, host names and origins.
 
+mod client;
 mod origin;
 mod registry;
+mod rights;
 mod token;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 
 use crate::error::{Code, Failure};
+pub use client::{Client, Credential, Terms};
 use origin::is_listed;
 pub use origin::{check_host, check_origin};
-pub use registry::{Client, Registry, RegistryError, Stamp, Terms};
+pub use registry::{Registry, RegistryError, Stamp};
+pub use rights::Rights;
 pub use token::{Token, TokenHash};
 
 /// How the bridge is guarded.
@@ -100,15 +105,23 @@ impl Access {
         // No early end: the time must not tell at which client it matched.
         let mut found = None;
         for client in clients.iter() {
-            if client.token_sha256.matches(&hash) {
-                found = Some(client);
+            for kept in &client.tokens {
+                if kept.sha256.matches(&hash) {
+                    found = Some((client, kept));
+                }
             }
         }
-        match found {
-            Some(client) if client.revoked.is_some() => Err(Failure::new(Code::TokenRevoked)),
-            Some(client) => Ok(client.clone()),
-            None => Err(Failure::new(Code::TokenUnknown)),
-        }
+        let (client, kept) = found.ok_or_else(|| Failure::new(Code::TokenUnknown))?;
+        let refusal = if !client.is_active() {
+            Code::TokenRevoked
+        } else if kept.expires.is_some_and(|end| end <= Timestamp::now()) {
+            Code::TokenReplaced
+        } else if !client.enabled {
+            Code::ClientDisabled
+        } else {
+            return Ok(client.clone());
+        };
+        Err(Failure::new(refusal))
     }
 
     /// Refuses requests that a foreign web page could have sent.
@@ -134,12 +147,12 @@ impl Access {
         is_listed(origin, &self.settings.allowed_origins)
     }
 
-    /// How many clients hold a valid token.
+    /// How many clients may come in.
     pub fn active_clients(&self) -> usize {
         self.clients
             .load()
             .iter()
-            .filter(|client| client.revoked.is_none())
+            .filter(|client| client.is_active() && client.enabled)
             .count()
     }
 }
@@ -159,6 +172,7 @@ fn bearer(authorization: &str) -> Result<&str, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn open() -> (tempfile::TempDir, Access) {
         let folder = tempfile::tempdir().unwrap();
@@ -231,6 +245,27 @@ mod tests {
             code(&access, None, Some(token.reveal())),
             Code::TokenRevoked
         );
+    }
+
+    #[test]
+    fn a_client_whose_token_was_replaced_or_who_is_switched_off_is_told_so() {
+        let (_folder, access) = open();
+        let old = access.registry.create("n8n", Terms::default()).unwrap();
+        let middle = access.registry.rotate("n8n", Duration::ZERO).unwrap();
+        let hour = Duration::from_hours(1);
+        let new = access.registry.rotate("n8n", hour).unwrap();
+        access.refresh().unwrap();
+        let answer = |token: &Token| access.identify(None, Some(token.reveal()));
+        assert_eq!(answer(&old).unwrap_err().code, Code::TokenReplaced);
+        assert_eq!(answer(&middle).unwrap(), answer(&new).unwrap());
+        let off = access.registry.update("n8n", |client| {
+            client.enabled = false;
+            Ok(())
+        });
+        off.unwrap();
+        access.refresh().unwrap();
+        assert_eq!(answer(&new).unwrap_err().code, Code::ClientDisabled);
+        assert_eq!(access.active_clients(), 1);
     }
 
     #[test]

@@ -179,6 +179,16 @@ catalogue! {
         "The token was revoked; a person has to create a new one.",
         cause: "Somebody revoked this client's token.",
         fix: "Create a new one with `mcp-bridge token create NAME`, if the client may still come in.";
+    TokenReplaced = "token_replaced", Access, 401, -32001,
+        "The token was replaced by a newer one",
+        "The token was replaced by a newer one; a person has to put the new one into the client's settings.",
+        cause: "This client was given a new token, and the time for which the old one went on is over.",
+        fix: "Use the new token; `mcp-bridge token rotate NAME` makes another if it was lost.";
+    ClientDisabled = "client_disabled", Access, 401, -32001,
+        "The client is switched off",
+        "The client is switched off; a person has to switch it on again.",
+        cause: "Somebody switched this client off for the time being; its token is right.",
+        fix: "Switch it on again with `mcp-bridge token enable NAME`.";
     QueueFull = "queue_full", Busy, 503, -32003,
         "Too many calls are waiting",
         "The bridge is busy, too many calls are waiting; try again in a moment.",

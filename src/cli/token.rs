@@ -1,10 +1,12 @@
 //! `mcp-bridge token`: the clients' tokens. A running bridge follows within a second.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::access::{Registry, Terms};
+use crate::access::{Client, Registry, Terms};
 use crate::config::{self, Environment, Flags, Profile};
 use crate::protocol::priority::Priority;
 
@@ -16,24 +18,59 @@ pub(super) enum Command {
     Create {
         /// What the client is called, such as "LM Studio"
         name: String,
-        /// How urgent its calls are at most
-        #[arg(long, value_name = "PRIORITY", default_value = "normal")]
-        priority: Priority,
-        /// How long its calls may take at most [default: as configured]
-        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-        timeout: Option<u64>,
+        #[command(flatten)]
+        terms: TermsArgs,
         #[command(flatten)]
         place: Place,
     },
     /// All clients; tokens themselves are not kept
     List(Place),
-    /// Lock a client out
-    Revoke {
+    /// Give a client a new token, shown once, alone on the last line
+    Rotate {
         /// What the client is called
         name: String,
+        /// For how many hours the old token goes on
+        #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u64).range(..=8760))]
+        overlap: u64,
         #[command(flatten)]
         place: Place,
     },
+    /// Let a client in again that was switched off
+    Enable(Named),
+    /// Switch a client off for the time being
+    Disable(Named),
+    /// Lock a client out for good
+    Revoke(Named),
+}
+
+/// One client.
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// What the client is called
+    name: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// What a new client may do.
+#[derive(Debug, Args)]
+pub(super) struct TermsArgs {
+    /// How urgent its calls are at most
+    #[arg(long, value_name = "PRIORITY", default_value = "normal")]
+    priority: Priority,
+    /// How long its calls may take at most [default: as configured]
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<NonZeroU64>,
+}
+
+impl From<&TermsArgs> for Terms {
+    fn from(args: &TermsArgs) -> Self {
+        Self {
+            priority: args.priority,
+            timeout_s: args.timeout,
+            ..Self::default()
+        }
+    }
 }
 
 /// Where the data folder is.
@@ -75,17 +112,8 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             super::say("Token of the client \"default\"; keep it secret:");
             super::say(token.reveal());
         }
-        Command::Create {
-            name,
-            priority,
-            timeout,
-            place,
-        } => {
-            let terms = Terms {
-                priority: *priority,
-                timeout_s: *timeout,
-            };
-            let token = place.registry()?.create(name, terms)?;
+        Command::Create { name, terms, place } => {
+            let token = place.registry()?.create(name, terms.into())?;
             super::say(format_args!(
                 "Token of the client {name:?}; it is not shown again:"
             ));
@@ -93,19 +121,51 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
         }
         Command::List(place) => {
             for client in place.registry()?.load()? {
-                let state = client
-                    .revoked
-                    .map_or("active".to_owned(), |when| format!("revoked {when:.0}"));
-                super::say(format_args!(
-                    "{:<24} made {:.0}  {state}",
-                    client.name, client.created
-                ));
+                super::say(line(&client));
             }
         }
-        Command::Revoke { name, place } => {
+        Command::Rotate {
+            name,
+            overlap,
+            place,
+        } => {
+            let overlap_time = Duration::from_hours(*overlap);
+            let token = place.registry()?.rotate(name, overlap_time)?;
+            super::say(format_args!(
+                "New token of the client {name:?}, the old one goes on for {overlap} hours; it is \
+                 not shown again:"
+            ));
+            super::say(token.reveal());
+        }
+        Command::Enable(Named { name, place }) => {
+            switch(&place.registry()?, name, true)?;
+            super::say(format_args!("{name:?} may come in"));
+        }
+        Command::Disable(Named { name, place }) => {
+            switch(&place.registry()?, name, false)?;
+            super::say(format_args!("{name:?} is switched off"));
+        }
+        Command::Revoke(Named { name, place }) => {
             place.registry()?.revoke(name)?;
             super::say(format_args!("{name:?} is locked out"));
         }
     }
     Ok(())
+}
+
+fn switch(registry: &Registry, name: &str, enabled: bool) -> anyhow::Result<()> {
+    registry.update(name, |client| {
+        client.enabled = enabled;
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn line(client: &Client) -> String {
+    let state = match client.revoked {
+        Some(when) => format!("revoked {when:.0}"),
+        None if client.enabled => "active".to_owned(),
+        None => "switched off".to_owned(),
+    };
+    format!("{:<24} made {:.0}  {state}", client.name, client.created)
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use axum::body::Body as HttpBody;
 use axum::extract::Request as HttpRequest;
@@ -187,8 +186,8 @@ impl Sender {
         }
         let client = Caller {
             name: self.client.name.as_str().into(),
-            priority: self.client.priority,
-            timeout: self.client.timeout_s.map(Duration::from_secs),
+            priority: self.client.terms.priority,
+            timeout: self.client.terms.timeout(),
         };
         let received = self.received;
         let call = Call {

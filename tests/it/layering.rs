@@ -51,7 +51,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
         "http",
         &["dispatch", "access", "upstream", "protocol", "error"],
     ),
-    ("access", &["protocol", "error"]),
+    ("access", &["protocol", "resilience", "error"]),
     ("dispatch", &["upstream", "resilience", "protocol", "error"]),
     ("homeassistant", &["upstream", "cache"]),
     ("upstream", &["protocol", "error"]),
