@@ -25,9 +25,15 @@
 //!
 //! Latencies are kept in microseconds, shares and means of calls in thousandths; no floats.
 
+mod classes;
+mod figures;
+
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
+
+pub use classes::Class;
+use classes::{CALM_CALLS, Classes};
+pub use figures::{Figures, Reason};
 
 /// Fewer calls waiting at the upstream leave room for one more (thousandths of a call).
 const ROOM: u64 = 1_250;
@@ -38,13 +44,6 @@ const CROWD: u64 = 2_500;
 const SLACK: usize = 2;
 /// Fewest and most answers on which a decision rests.
 const ANSWERS: (usize, usize) = (4, 32);
-/// Classes that are remembered; the one unused for longest is forgotten for a new one.
-const CLASSES: usize = 256;
-/// How many calm calls make a baseline, and what the old one is worth when a probe begins.
-const CALM_CALLS: u64 = 16;
-const OLD_CALLS: u64 = 2;
-/// So many overtaken calls in a row, and the next ones of the class are taken to be parked at once.
-const OVERTAKEN_CALLS: u8 = 3;
 /// How long a busy upstream may go without calm calls.
 const PROBE_EVERY: Duration = Duration::from_secs(30);
 /// Shortest and longest time that a probe may take.
@@ -52,9 +51,6 @@ const PROBE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// Probes come so rarely that they take one part in this many of the time (eight, if the baseline
 /// is plainly out of date).
 const PROBE_SHARE: u32 = 50;
-/// Latencies are taken as at least and at most this, in microseconds: less than a millisecond is
-/// noise of this machine, more than an hour is none.
-const LATENCY: (u64, u64) = (1_000, 3_600_000_000);
 
 /// The bounds of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,19 +80,6 @@ impl Settings {
     }
 }
 
-/// A class of calls that take about the same time, such as a method, or a tool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Class(u64);
-
-impl Class {
-    /// The class with this name, for example `(method, tool)`.
-    pub fn of(name: impl Hash) -> Self {
-        let mut hasher = DefaultHasher::new();
-        name.hash(&mut hasher);
-        Self(hasher.finish())
-    }
-}
-
 /// A call that has started and has not finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Running(u64);
@@ -110,63 +93,6 @@ pub enum Outcome {
     Overload,
     /// Says nothing about load: the client left, no connection, a restart.
     Ignored,
-}
-
-/// Why the limit is what it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// Nothing is known yet.
-    Start,
-    /// The limit was used and the upstream kept up.
-    Room,
-    /// Calls waited inside the upstream.
-    Crowd,
-    /// The upstream could not keep up.
-    Overload,
-    /// The settings changed.
-    Settings,
-}
-
-/// Figures of a limit, for the status.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub struct Figures {
-    /// Calls that may run now: `limit` (or `min`, while probing) and the parked ones, up to `max`.
-    pub current: usize,
-    /// Calls that may work at the upstream at once.
-    pub limit: usize,
-    /// The lowest limit.
-    pub min: usize,
-    /// The highest limit, and the most calls ever running.
-    pub max: usize,
-    /// Calls that run now.
-    pub running: usize,
-    /// Those among them that wait at the upstream without loading it.
-    pub parked: usize,
-    /// Whether the limit is at its minimum for a moment, to measure latencies without company.
-    pub probing: bool,
-    /// Mean latency of the calls of the last decision, in milliseconds.
-    pub latency_ms: f64,
-    /// What those calls would have taken without company, in milliseconds.
-    pub baseline_ms: f64,
-    /// Why the limit changed last.
-    pub reason: Reason,
-    /// The limit before that.
-    pub previous: usize,
-    /// Seconds since then; none if it never changed.
-    pub changed_s_ago: Option<u64>,
-}
-
-/// What is known of a class.
-#[derive(Debug)]
-struct Known {
-    /// The latency without company, in microseconds.
-    base: u64,
-    /// Calm calls in it, up to [`CALM_CALLS`].
-    calm: u64,
-    /// So many of its calls in a row were overtaken.
-    overtaken: u8,
-    used: Instant,
 }
 
 /// A call on its way.
@@ -199,7 +125,7 @@ pub struct Limit {
     /// In the order of their start.
     running: BTreeMap<Running, Call>,
     next: Running,
-    classes: BTreeMap<Class, Known>,
+    classes: Classes,
     /// The latest start of a call that was answered.
     answered: Option<Instant>,
     /// The last call that started as one more than `min` at work.
@@ -232,7 +158,7 @@ impl Limit {
             sprint: true,
             running: BTreeMap::new(),
             next: Running(0),
-            classes: BTreeMap::new(),
+            classes: Classes::default(),
             answered: None,
             crowded: None,
             answers: Vec::new(),
@@ -319,26 +245,6 @@ impl Limit {
         }
     }
 
-    /// The figures now.
-    pub fn figures(&self, now: Instant) -> Figures {
-        let ms = |micros| Duration::from_micros(micros).as_secs_f64() * 1000.0;
-        let ago = |at| now.saturating_duration_since(at).as_secs();
-        Figures {
-            current: self.current(now),
-            limit: self.places,
-            min: self.settings.min,
-            max: self.settings.max,
-            running: self.running.len(),
-            parked: self.parked(),
-            probing: self.probing(now),
-            latency_ms: ms(self.measured.0),
-            baseline_ms: ms(self.measured.1),
-            reason: self.reason,
-            previous: self.previous,
-            changed_s_ago: self.changed.map(ago),
-        }
-    }
-
     /// Calls that may work at the upstream now.
     fn allowed(&self, now: Instant) -> usize {
         let probing = self.probing(now);
@@ -365,8 +271,7 @@ impl Limit {
     }
 
     fn is_parked(&self, call: &Call) -> bool {
-        let class = self.classes.get(&call.class);
-        class.is_some_and(|class| class.overtaken >= OVERTAKEN_CALLS) || self.is_overtaken(call)
+        self.classes.parks(call.class) || self.is_overtaken(call)
     }
 
     fn working(&self) -> impl Iterator<Item = &Call> {
@@ -387,19 +292,11 @@ impl Limit {
     fn learn(&mut self, now: Instant, id: Running, ended: &Call) {
         let (parked, overtaken) = (self.is_parked(ended), self.is_overtaken(ended));
         self.answered = self.answered.max(Some(ended.started));
-        let latency = now.saturating_duration_since(ended.started).as_micros();
-        let latency = u64::try_from(latency).unwrap_or(u64::MAX);
-        let latency = latency.clamp(LATENCY.0, LATENCY.1);
+        let latency = classes::latency(now.saturating_duration_since(ended.started));
         let calm = !parked && self.crowded.is_none_or(|crowded| crowded < id);
 
-        let known = self.classes.contains_key(&ended.class);
-        let class = self.class(now, ended.class, latency);
-        class.used = now;
-        class.overtaken = if overtaken {
-            class.overtaken.saturating_add(1)
-        } else {
-            0
-        };
+        let known = self.classes.knows(ended.class);
+        let class = self.classes.answered(now, ended.class, latency, overtaken);
         if parked {
             return;
         }
@@ -425,22 +322,6 @@ impl Limit {
                 self.decide(now);
             }
         }
-    }
-
-    /// What is known of a class; of a new one, that this is its latency.
-    fn class(&mut self, now: Instant, class: Class, latency: u64) -> &mut Known {
-        if !self.classes.contains_key(&class) && self.classes.len() >= CLASSES {
-            let oldest = self.classes.iter().min_by_key(|(_, class)| class.used);
-            if let Some(oldest) = oldest.map(|(class, _)| *class) {
-                self.classes.remove(&oldest);
-            }
-        }
-        self.classes.entry(class).or_insert(Known {
-            base: latency,
-            calm: 0,
-            overtaken: 0,
-            used: now,
-        })
     }
 
     /// Moves the limit by what the answers since the last decision say.
@@ -488,9 +369,7 @@ impl Limit {
         let longest = Duration::from_micros(2 * latency + CALM_CALLS * base);
         self.probe = Some((now, longest.clamp(PROBE.0, PROBE.1)));
         self.calm_calls = 0;
-        for class in self.classes.values_mut() {
-            class.calm = class.calm.min(OLD_CALLS);
-        }
+        self.classes.doubt();
     }
 
     /// There were enough calm calls, or it took too long to get them.
@@ -513,20 +392,6 @@ impl Limit {
             self.answers.clear();
             self.fresh = self.next;
         }
-    }
-}
-
-impl Known {
-    /// Takes a calm call into the baseline. A single hiccup does not count for much.
-    fn learn(&mut self, latency: u64) {
-        let most = if self.calm == 0 {
-            latency
-        } else {
-            2 * self.base
-        };
-        let before = self.calm.min(CALM_CALLS - 1);
-        self.base = (self.base * before + latency.min(most)) / (before + 1);
-        self.calm = before + 1;
     }
 }
 
