@@ -37,6 +37,24 @@ impl Kind {
         Self::Resource,
         Self::Live,
     ];
+
+    /// Whether such an answer tells how things are at this moment. What does not only tells what
+    /// there is.
+    pub const fn tells_states(self) -> bool {
+        matches!(self, Self::Resource | Self::Live)
+    }
+
+    /// The member of the result under which a list of this kind has its items; nothing for what is
+    /// no list.
+    pub const fn items(self) -> Option<&'static str> {
+        match self {
+            Self::Tools => Some("tools"),
+            Self::Prompts => Some("prompts"),
+            Self::Resources => Some("resources"),
+            Self::ResourceTemplates => Some("resourceTemplates"),
+            Self::Prompt | Self::Resource | Self::Live => None,
+        }
+    }
 }
 
 /// Something that happened in Home Assistant, or to the connection that tells of it.
@@ -81,11 +99,16 @@ pub enum Change {
     ConfigEntries,
     /// `core_config_updated`: time zone, units, language, name of the home.
     CoreConfig,
-    /// Changes are told from now on; what happened before is not known.
+    /// The upstream itself says that a list of its own changed (`notifications/tools/list_changed`
+    /// and the like).
+    Announced(Kind),
+    /// Changes are told from now on; what happened before is not known. Until [`Change::Started`]
+    /// follows, the upstream counts as one that is starting.
     Connected,
     /// Changes are no longer told.
     Disconnected,
-    /// `homeassistant_started`: everything that is set up is there now.
+    /// `homeassistant_started`, or Home Assistant was found running after [`Change::Connected`]:
+    /// everything that is set up is there now.
     Started,
     /// `homeassistant_stop`, or another sign that Home Assistant goes down: integrations leave one
     /// by one, and answers may lack what they offered.
@@ -113,6 +136,9 @@ impl Change {
             // Times are told in the local time zone, temperatures in the units of the home.
             Self::CoreConfig => &[Tools, Prompt, Resource, Live],
             Self::Components | Self::ConfigEntries | Self::Connected | Self::Started => &Kind::ALL,
+            Self::Announced(Kind::Tools) => &[Tools],
+            Self::Announced(Kind::Prompts | Prompt) => &[Kind::Prompts, Prompt],
+            Self::Announced(_) => &[Kind::Resources, Kind::ResourceTemplates, Resource],
             // What is known stays the best that is known.
             Self::Disconnected | Self::Stopping => &[],
         }
