@@ -8,6 +8,7 @@ mod journey;
 mod keys;
 mod local;
 mod pipeline;
+mod progress;
 pub mod queue;
 mod record;
 mod retry;
@@ -18,13 +19,13 @@ mod writes;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::protocol::message::Request;
 use crate::protocol::priority::Priority;
 use crate::protocol::revision::Revision;
 use crate::resilience::budget;
+use crate::upstream::Downstream;
 pub use classify::Settings as ToolSettings;
 pub use deduplication::Settings as DeduplicationSettings;
 pub use pipeline::Dispatcher;
@@ -68,24 +69,8 @@ pub struct Call {
     pub received: Instant,
     /// What it wishes for itself.
     pub wishes: Wishes,
-    /// Where to tell how far away its turn is, if somebody wants to know.
-    pub progress: Option<Progress>,
-}
-
-/// Tells a waiting caller how many calls go before its own.
-#[derive(Debug, Clone)]
-pub struct Progress(watch::Sender<Option<usize>>);
-
-impl Progress {
-    /// A teller and the place to listen.
-    pub fn new() -> (Self, watch::Receiver<Option<usize>>) {
-        let (sender, receiver) = watch::channel(None);
-        (Self(sender), receiver)
-    }
-
-    fn waiting(&self, position: usize) {
-        self.0.send_replace(Some(position));
-    }
+    /// How its client can be reached before the answer, if it can.
+    pub downstream: Option<Arc<dyn Downstream>>,
 }
 
 /// Figures of the dispatcher, for the status.

@@ -1,6 +1,7 @@
 //! HTTP in front of the dispatcher: bytes become calls, answers become bytes. It decides nothing.
 
 mod admission;
+mod asked;
 mod body;
 mod cors;
 mod health;
@@ -8,7 +9,7 @@ mod ingress;
 mod mcp;
 mod messages;
 mod operations;
-mod progress;
+mod outlet;
 mod reply;
 mod rest;
 mod router;
@@ -47,6 +48,7 @@ pub struct Bridge {
     way: &'static str,
     started: Instant,
     draining: AtomicBool,
+    asked: Arc<asked::Asked>,
 }
 
 impl Bridge {
@@ -65,6 +67,7 @@ impl Bridge {
             way,
             started,
             draining,
+            asked: Arc::default(),
         }
     }
 

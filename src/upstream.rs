@@ -10,6 +10,7 @@
 //! ```
 
 mod acquaintance;
+mod downstream;
 pub mod http_client;
 pub mod pool;
 mod sessions;
@@ -27,6 +28,7 @@ use url::Url;
 use crate::protocol::capabilities::Introduction;
 use crate::protocol::message::{Request, Response};
 pub use acquaintance::Health;
+pub use downstream::{Downstream, Reply};
 use http_client::HttpClient;
 use sessions::Sessions;
 use streamable_http::StreamableHttp;

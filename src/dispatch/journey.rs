@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::Progress;
 use super::flights::{Flight, Outcome};
+use super::progress::Places;
 use super::queue::Arrival;
 use super::retry::{self, Retries};
 use super::scheduler::{Experience, Scheduler, Waiting};
 use crate::error::{Code, Failure};
 use crate::protocol::message::{Request, Response};
 use crate::resilience::limit::Class;
-use crate::upstream::{Trouble, Upstream};
+use crate::upstream::{Downstream, Trouble, Upstream};
 
 /// How often a waiting call hears of its place in the queue.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,7 +34,8 @@ pub(super) struct Journey {
     pub class: Class,
     pub writes: bool,
     pub deadline: Instant,
-    pub progress: Option<Progress>,
+    /// The client of the call that began it.
+    pub downstream: Option<Arc<dyn Downstream>>,
 }
 
 impl Journey {
@@ -53,9 +54,10 @@ impl Journey {
     }
 
     async fn travel(self, mut waiting: Waiting, flight: &Flight) -> Outcome {
+        let mut places = Places::of(&self.request);
         self.road.retries.call();
         for attempt in 0.. {
-            self.turn(&mut waiting).await?;
+            self.turn(&mut waiting, places.as_mut()).await?;
             let turn = waiting.begin();
             if !flight.begin() {
                 break;
@@ -89,8 +91,12 @@ impl Journey {
     }
 
     /// Waits for the turn, and says now and then how far away it is.
-    async fn turn(&self, waiting: &mut Waiting) -> Result<(), Failure> {
-        let Some(progress) = &self.progress else {
+    async fn turn(
+        &self,
+        waiting: &mut Waiting,
+        places: Option<&mut Places>,
+    ) -> Result<(), Failure> {
+        let (Some(downstream), Some(places)) = (&self.downstream, places) else {
             return waiting.turn().await;
         };
         loop {
@@ -99,7 +105,7 @@ impl Journey {
                 return turn;
             }
             if let Some(position) = waiting.position() {
-                progress.waiting(position);
+                downstream.notify(places.tell(position));
             }
         }
     }

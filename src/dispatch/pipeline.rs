@@ -141,7 +141,7 @@ impl Dispatcher {
             class: class_of(&call.request),
             writes,
             deadline,
-            progress: call.progress.clone(),
+            downstream: call.downstream.clone(),
         };
         self.flights
             .board(key, writes, |flight| journey.go(arrival, flight))

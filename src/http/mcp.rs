@@ -11,8 +11,7 @@ use http::{Method, StatusCode};
 
 use super::messages::Sender;
 use super::reply::{self, Form};
-use super::{Bridge, admission, body, progress};
-use crate::dispatch::Progress;
+use super::{Bridge, admission, body, outlet};
 use crate::error::{Code, Failure};
 use crate::protocol::body::{Batch, Body};
 use crate::protocol::message::Message;
@@ -53,17 +52,15 @@ async fn answer(bridge: &Arc<Bridge>, request: HttpRequest) -> Result<HttpRespon
     let form = Form::accepted(admission::text(sender.headers(), ACCEPT.as_str()))?;
     let body = body::read(sender.headers(), body, bridge.settings).await?;
     match Body::parse(&body, bridge.settings.max_depth)? {
-        Body::One(Message::Request(request)) => match progress::token(&request) {
-            Some(token) if form == Form::Either => {
-                let (teller, told) = Progress::new();
-                let answer = async move { sender.answer_request(request, Some(teller)).await };
-                Ok(progress::answer(token, told, Box::pin(answer)).await)
-            }
-            _ => {
-                let (status, body) = sender.answer_request(request, None).await;
-                Ok(reply::message(status, body, form))
-            }
-        },
+        Body::One(Message::Request(request)) if form == Form::Json => {
+            let (status, body) = sender.answer_request(request, None).await;
+            Ok(reply::message(status, body, form))
+        }
+        Body::One(Message::Request(request)) => {
+            let (outlet, messages) = sender.outlet();
+            let answer = async move { sender.answer_request(request, Some(outlet)).await };
+            Ok(outlet::answer(messages, Box::pin(answer), form).await)
+        }
         Body::One(message) => {
             let answer = sender.answer(Ok(message)).await;
             Ok(answer.map_or_else(accepted, |(status, body)| {

@@ -10,16 +10,19 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::join_all;
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::outlet::Outlet;
 use super::{Bridge, admission, reply};
 use crate::access::Client;
-use crate::dispatch::{Call, Caller, Progress, WishHeaders, Wishes};
+use crate::dispatch::{Call, Caller, WishHeaders, Wishes};
 use crate::error::{Code, Failure};
 use crate::protocol::era::{self, EraFault, RoutingHeaders};
 use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Malformed, Message, Notification, Request, Response};
 use crate::protocol::revision::Revision;
+use crate::upstream::Downstream;
 
 impl From<Malformed> for Failure {
     fn from(malformed: Malformed) -> Self {
@@ -123,6 +126,11 @@ impl Sender {
         Ok(era::revision_of_headers(self.routing())?)
     }
 
+    /// A way to the sender for one call of its own, and where it comes out.
+    pub(super) fn outlet(&self) -> (Outlet, mpsc::Receiver<Bytes>) {
+        Outlet::new(&self.bridge.asked, &self.client.name, None, None)
+    }
+
     /// The answer to one message, with its HTTP status; nothing for those that get none.
     pub(super) async fn answer(
         &self,
@@ -133,7 +141,7 @@ impl Sender {
             Ok(Message::Notification(notification)) => {
                 self.revision().map(|_| self.notice(&notification))
             }
-            Ok(Message::Response(_)) => self.revision().map(|_| ()),
+            Ok(Message::Response(response)) => self.revision().map(|_| self.hear(response)),
             Err(malformed) => Err(malformed.into()),
         };
         let failure = refused.err()?;
@@ -147,7 +155,7 @@ impl Sender {
     pub(super) async fn answer_request(
         &self,
         request: Request,
-        progress: Option<Progress>,
+        outlet: Option<Outlet>,
     ) -> (StatusCode, Bytes) {
         let revision = match era::revision_of(&request, self.routing()) {
             Ok(revision) => revision,
@@ -156,9 +164,7 @@ impl Sender {
                 return (StatusCode::BAD_REQUEST, body);
             }
         };
-        let outcome = self
-            .dispatch(request.clone(), revision, progress, None)
-            .await;
+        let outcome = self.dispatch(request.clone(), revision, outlet, None).await;
         reply::to_request(&request, revision, outcome)
     }
 
@@ -170,7 +176,7 @@ impl Sender {
         &self,
         request: Request,
         revision: Revision,
-        progress: Option<Progress>,
+        outlet: Option<Outlet>,
         member: Option<usize>,
     ) -> Result<Response, Failure> {
         let header = |name| admission::text(&self.headers, name);
@@ -190,13 +196,14 @@ impl Sender {
             timeout: self.client.terms.timeout(),
         };
         let received = self.received;
+        let downstream = outlet.map(|outlet| Arc::new(outlet) as Arc<dyn Downstream>);
         let call = Call {
             client,
             request,
             revision,
             received,
             wishes,
-            progress,
+            downstream,
         };
         self.bridge.dispatcher.handle(call).await
     }
@@ -257,6 +264,13 @@ impl Sender {
                 reply::to_request(&request, revision, Err(failure)).1
             }
             Err(failure) => reply::error_message(&failure, Some(request.id)),
+        }
+    }
+
+    /// An answer of the client to what it was asked.
+    fn hear(&self, response: Response) {
+        if !self.bridge.asked.answer(&self.client.name, response) {
+            tracing::debug!(client = %self.client.name, "an answer that nobody waits for");
         }
     }
 

@@ -44,10 +44,7 @@ async fn answer(
         return envelope(&sender, &method, params.into_bytes()).await;
     }
     if method.starts_with("notifications/") {
-        sender.notice(&Notification {
-            method,
-            params: Some(params),
-        });
+        sender.notice(&Notification::new(&method, Some(params)));
         return Ok(mcp::accepted());
     }
     let request = Request::new(Id::number(0), &method, Some(params));

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 /// A piece of JSON text, known to be valid, in the bytes in which it arrived.
 ///
 /// Cloning and slicing never copy: a `result` of 20 KB is a view into the message that carried it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RawJson(Bytes);
 
 impl RawJson {

@@ -34,13 +34,18 @@ pub enum Malformed {
 }
 
 /// The id of a request: a string or an integer of any size, as the bytes in which it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Id(RawJson);
 
 impl Id {
     /// An id of our own.
     pub fn number(n: u64) -> Self {
         Self(RawJson::of(&n))
+    }
+
+    /// An id of our own that is a text.
+    pub fn text(text: &str) -> Self {
+        Self(RawJson::of(&text))
     }
 
     /// The id that a piece of JSON is; nothing if it is none.
@@ -242,6 +247,47 @@ pub struct Notification {
     pub method: String,
     /// Its params, always an object where they are there at all.
     pub params: Option<RawJson>,
+    whole: Bytes,
+}
+
+impl Notification {
+    /// A notification of our own making.
+    pub fn new(method: &str, params: Option<RawJson>) -> Self {
+        let mut members = Members::empty();
+        members.set("jsonrpc", &RawJson::of(&"2.0"));
+        members.set("method", &RawJson::of(&method));
+        if let Some(params) = &params {
+            members.set("params", params);
+        }
+        Self {
+            whole: members.write().into_bytes(),
+            method: method.to_owned(),
+            params,
+        }
+    }
+
+    /// The message as it goes over the wire.
+    pub fn to_bytes(&self) -> Bytes {
+        self.whole.clone()
+    }
+
+    /// The same notification with other params.
+    #[must_use]
+    pub fn with_params(&self, params: RawJson) -> Self {
+        Self {
+            whole: replace(&self.whole, "params", &params),
+            method: self.method.clone(),
+            params: Some(params),
+        }
+    }
+
+    /// The members of `params`; none where it has no params.
+    pub fn param_members(&self) -> Members<'_> {
+        self.params
+            .as_ref()
+            .and_then(RawJson::members)
+            .unwrap_or_else(Members::empty)
+    }
 }
 
 /// One message of any kind.
@@ -299,7 +345,12 @@ impl Message {
             return Err(Malformed::Invalid("`params` must be an object"));
         }
         let Some(id) = id else {
-            return Ok(Self::Notification(Notification { method, params }));
+            let whole = whole.clone();
+            return Ok(Self::Notification(Notification {
+                method,
+                params,
+                whole,
+            }));
         };
         let id = Id::read(id).ok_or(Malformed::Invalid("`id` must be a string or an integer"))?;
         Ok(Self::Request(Request {
