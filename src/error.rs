@@ -350,7 +350,7 @@ impl Failure {
                  Check the state before trying again.",
             );
         } else if matches!(self.code.entry().kind, Kind::Busy | Kind::Upstream) {
-            text.push_str(" Nothing was done.");
+            text.push_str(" Nothing was changed.");
         }
         text
     }
@@ -399,7 +399,7 @@ mod tests {
 
     #[test]
     fn a_model_hears_one_thing_about_the_outcome_and_the_rows_say_nothing_of_it() {
-        let (nothing, unknown) = ("Nothing was done.", "Outcome unknown");
+        let (nothing, unknown) = ("Nothing was changed.", "Outcome unknown");
         for &code in Code::ALL {
             let entry = code.entry();
             assert!(!entry.advice.contains(nothing), "{code:?}");

@@ -38,7 +38,7 @@ fn the_list_of_errors_is_the_catalogue() {
          * **Over plain HTTP** it is `application/problem+json` (RFC 9457) with the status below.\n\
          * *Outcome unknown* in the text (`\"outcome\": \"unknown\"` over plain HTTP) means that an action may\n  \
          have been carried out although its answer is missing: check the state before you try again.\n  \
-         *Nothing was done* means that it was surely not; it stands behind the text where that is so.\n\n\
+         *Nothing was changed* means that it surely was not; it stands behind the text where that is so.\n\n\
          <!-- This file is written from src/error.rs by the test the_list_of_errors_is_the_catalogue. -->\n",
     );
     for code in Code::ALL {
