@@ -121,7 +121,7 @@ impl App {
         tracing::info!(
             lan = %app.lan,
             admin = %app.admin,
-            upstream = %app.dispatcher.upstream().url(),
+            upstream = app.dispatcher.upstream().address(),
             way = way.name(),
             "MCP Bridge {} is ready",
             env!("CARGO_PKG_VERSION")

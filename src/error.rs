@@ -219,6 +219,11 @@ catalogue! {
         "Home Assistant cannot be reached, it may be restarting; try again in a minute.",
         cause: "No connection to Home Assistant: it is down or starting, or address or port are wrong.",
         fix: "Check that Home Assistant runs, and that `upstream` is its address.";
+    NotTrusted = "home_assistant_not_trusted", Upstream, 502, -32010,
+        "No secure connection to Home Assistant can be made",
+        "The bridge cannot make a secure connection to Home Assistant; a person has to correct its settings.",
+        cause: "The certificate is self-signed, has expired or belongs to another name, or the address is not an `https://` one at all; the detail says which.",
+        fix: "Use the name that the certificate was made for, or `http://` if Home Assistant has no certificate. For a certificate of your own, set `upstream_verify_tls` to false.";
     Away = "home_assistant_away", Upstream, 503, -32010,
         "Home Assistant has not been well for a while",
         "Home Assistant has not answered for a while, it may be restarting; try again in a minute.",

@@ -23,7 +23,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use url::Url;
+use url::{Position, Url};
 
 use crate::protocol::capabilities::Introduction;
 use crate::protocol::message::{Request, Response};
@@ -106,9 +106,9 @@ impl Upstream {
         })
     }
 
-    /// Its address, the first one if there are several.
-    pub const fn url(&self) -> &Url {
-        &self.url
+    /// Its address as it may be shown and logged, the first one if there are several.
+    pub fn address(&self) -> String {
+        shown(&self.url)
     }
 
     /// How it was when it was last used.
@@ -164,7 +164,7 @@ impl Upstream {
                 was_forgotten = true;
                 continue;
             }
-            if matches!(answer, Err(Trouble::Connect(_))) {
+            if matches!(answer, Err(Trouble::Connect(_) | Trouble::Tls(_))) {
                 tried.push(lease.address());
                 if tried.len() < self.sessions.addresses().len() {
                     continue;
@@ -186,12 +186,41 @@ impl Upstream {
         let (pool, figures) = self.sessions.figures();
         let addresses = self.sessions.addresses().iter().zip(figures);
         let addresses = addresses.map(|(address, pool)| AddressFigures {
-            url: address.url().to_string(),
+            url: shown(address.url()),
             pool,
         });
         Figures {
             pool,
             addresses: addresses.collect(),
+        }
+    }
+}
+
+/// An address as it may be shown and logged: without name, password, query and fragment, since that
+/// is where secrets stand.
+fn shown(url: &Url) -> String {
+    let scheme = &url[..Position::BeforeUsername];
+    format!(
+        "{scheme}{}",
+        &url[Position::BeforeHost..Position::AfterPath]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_what_may_be_secret() {
+        for (url, text) in [
+            ("http://ha:8123/api/mcp", "http://ha:8123/api/mcp"),
+            (
+                "https://user:secret@ha/mcp?key=secret#secret",
+                "https://ha/mcp",
+            ),
+            ("http://secret@[::1]:81/", "http://[::1]:81/"),
+        ] {
+            assert_eq!(shown(&url.parse().unwrap()), text);
         }
     }
 }

@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use url::Position;
-
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Registry;
@@ -129,8 +127,7 @@ async fn upstream(settings: Settings) -> bool {
         Way::Supervisor => "through the Supervisor",
         Way::Demo => "the built-in house",
     };
-    let address = &upstream.url()[..Position::AfterPath];
-    line("upstream", Ok(format!("{address} ({way})")));
+    line("upstream", Ok(format!("{} ({way})", upstream.address())));
     let handshake = ask(&upstream, "ping").await.map(|_| ());
     let introduced = upstream.introduction(Duration::ZERO).await;
     let name = introduced.and_then(|i| {

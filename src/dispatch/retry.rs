@@ -35,7 +35,8 @@ pub(super) fn experience(trouble: &Trouble) -> Experience {
             500.. => Experience::Unknown,
             _ => Experience::Answered,
         },
-        Trouble::TooLarge { .. }
+        Trouble::Tls(_)
+        | Trouble::TooLarge { .. }
         | Trouble::NotAnAnswer(_)
         | Trouble::Redirect(_)
         | Trouble::Greeting(_) => Experience::Unknown,
@@ -122,6 +123,7 @@ mod tests {
             status(401),
             status(403),
             status(404),
+            Trouble::Tls(String::new()),
             Trouble::NotAnAnswer(String::new()),
             Trouble::TooLarge { limit: 1 },
         ] {

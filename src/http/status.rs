@@ -11,18 +11,18 @@ use super::{Bridge, admission, reply};
 use crate::{dispatch, upstream};
 
 #[derive(Serialize)]
-struct Status<'a> {
+struct Status {
     version: &'static str,
     state: &'static str,
     uptime_s: u64,
     clients: usize,
-    upstream: Upstream<'a>,
+    upstream: Upstream,
     calls: dispatch::Figures,
 }
 
 #[derive(Serialize)]
-struct Upstream<'a> {
-    url: &'a str,
+struct Upstream {
+    url: String,
     way: &'static str,
     /// Nothing until it was spoken to for the first time.
     reachable: Option<bool>,
@@ -84,7 +84,7 @@ pub(super) fn snapshot(bridge: &Bridge) -> Response {
         uptime_s: bridge.started.elapsed().as_secs(),
         clients: bridge.access.active_clients(),
         upstream: Upstream {
-            url: upstream.url().as_str(),
+            url: upstream.address(),
             way: bridge.way,
             reachable: known.then_some(trouble.is_none()),
             last_answer_s_ago: health.last_answer.map(|at| at.elapsed().as_secs()),

@@ -1,5 +1,6 @@
 //! The HTTP client towards upstreams; the only file that knows which library does the work.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -156,13 +157,34 @@ impl Answer {
 }
 
 fn trouble(error: &reqwest::Error) -> Trouble {
-    if error.is_connect() {
+    if let Some(refusal) = tls_refusal(error) {
+        Trouble::Tls(refusal)
+    } else if error.is_connect() {
         Trouble::Connect(words(error))
     } else if error.is_timeout() {
         Trouble::Timeout
     } else {
         Trouble::Lost(words(error))
     }
+}
+
+/// Why TLS was refused, if that is what stands behind an error.
+fn tls_refusal(error: &reqwest::Error) -> Option<String> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = error.source();
+    while let Some(error) = next {
+        if let Some(refusal) = error.downcast_ref::<rustls::Error>() {
+            return Some(refusal.to_string());
+        }
+        // The source of an I/O error is the source of what it wraps.
+        next = match error
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::get_ref)
+        {
+            Some(Some(wrapped)) => Some(wrapped),
+            _ => error.source(),
+        };
+    }
+    None
 }
 
 /// The innermost cause: "connection refused" rather than the layers above it, and without the URL.

@@ -351,7 +351,7 @@ fn outcome_of_trouble(trouble: &Trouble, in_session: bool) -> Outcome {
         // Some servers say 400 where the specification wants 404; and one that does not answer may
         // be stuck with this session only. A ping tells.
         Trouble::Timeout | Trouble::Status { status: 400, .. } if in_session => Outcome::Suspect,
-        Trouble::Connect(_) => Outcome::Unreachable,
+        Trouble::Connect(_) | Trouble::Tls(_) => Outcome::Unreachable,
         Trouble::Lost(_)
         | Trouble::Truncated(_)
         | Trouble::Status {

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::http_client::{Answer, HttpClient};
+use super::shown;
 use super::trouble::Trouble;
 use crate::protocol::capabilities::Introduction;
 use crate::protocol::json::RawJson;
@@ -165,9 +166,13 @@ impl StreamableHttp {
         let answer = self.client.post(&self.url, headers, body).await?;
         match answer.status() {
             200..=299 => Ok(answer),
-            300..=399 => Err(Trouble::Redirect(
-                answer.header("location").unwrap_or("nowhere").to_owned(),
-            )),
+            300..=399 => {
+                let location = answer
+                    .header("location")
+                    .and_then(|l| self.url.join(l).ok());
+                let location = location.as_ref().map_or_else(|| "nowhere".into(), shown);
+                Err(Trouble::Redirect(location))
+            }
             status => {
                 let body = answer.body(self.max_answer).await.unwrap_or_default();
                 Err(Trouble::Status {

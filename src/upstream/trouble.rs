@@ -8,6 +8,9 @@ pub enum Trouble {
     /// No connection, so nothing was sent.
     #[error("no connection: {0}")]
     Connect(String),
+    /// No trustworthy connection: TLS was refused, by either side. Nothing was sent.
+    #[error("no secure connection: {0}")]
+    Tls(String),
     /// A time limit passed after the request was sent.
     #[error("no answer in time")]
     Timeout,
@@ -55,7 +58,7 @@ impl Trouble {
     /// taken for undone is done twice.
     pub const fn may_have_run(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Redirect(_) | Self::Greeting(_) => false,
+            Self::Connect(_) | Self::Tls(_) | Self::Redirect(_) | Self::Greeting(_) => false,
             Self::Timeout
             | Self::Lost(_)
             | Self::Truncated(_)
@@ -69,6 +72,7 @@ impl Trouble {
     pub fn code(&self) -> Code {
         match self {
             Self::Connect(_) => Code::Unreachable,
+            Self::Tls(_) => Code::NotTrusted,
             Self::Timeout => Code::Timeout,
             Self::Lost(_) => Code::ConnectionLost,
             Self::Truncated(_) => Code::TruncatedAnswer,
@@ -132,6 +136,7 @@ mod tests {
     fn only_what_surely_never_ran_counts_as_not_run() {
         for trouble in [
             Trouble::Connect(String::new()),
+            Trouble::Tls(String::new()),
             status(400),
             status(404),
             status(503),

@@ -26,3 +26,4 @@ mod sharing;
 mod shutdown;
 mod supervisor;
 mod support;
+mod tls;

@@ -297,6 +297,23 @@ async fn handshakes_are_answered_from_memory_while_the_upstream_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_in_the_address_is_used_but_neither_shown_nor_logged() {
+    let house = house().await;
+    let url = format!("{}?api_key=very-secret", house.url());
+    let bridge = Bridge::start(&["--upstream", &url]).await;
+    let call = bridge.call("llm__GetDateTime", json!({})).await;
+    assert_eq!(call.result()["isError"], false);
+    let status = bridge.status().await;
+    assert_eq!(status["upstream"]["url"], house.url());
+    assert!(!status.to_string().contains("secret"), "{status}");
+    let log = bridge.whole_log().join("\n");
+    assert!(
+        log.contains(&house.url()) && !log.contains("secret"),
+        "{log}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_token_is_told_with_its_cure_and_is_in_no_log() {
     let settings = Settings {
         token: Some("right".to_owned()),

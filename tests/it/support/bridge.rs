@@ -18,6 +18,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// A running bridge. Dropping it kills the process.
 pub(crate) struct Bridge {
     child: Child,
+    started: Vec<String>,
     log: Mutex<Receiver<String>>,
     data: TempDir,
     http: reqwest::Client,
@@ -125,11 +126,12 @@ impl Bridge {
                 }
             }
         });
-        let (lan, admin) = tokio::task::block_in_place(|| addresses(&log));
+        let (lan, admin, started) = tokio::task::block_in_place(|| addresses(&log));
         let token = std::fs::read_to_string(data.path().join("first-token")).unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self {
             child,
+            started,
             log: Mutex::new(log),
             data,
             http,
@@ -231,10 +233,12 @@ impl Bridge {
         tokio::task::block_in_place(|| log.iter().collect())
     }
 
-    /// Ends the process, and gives everything that it logged.
+    /// Ends the process, and gives everything that it logged since its start.
     pub(crate) fn whole_log(&self) -> Vec<String> {
         self.signal("TERM");
-        self.logged_to_the_end()
+        let mut log = self.started.clone();
+        log.extend(self.logged_to_the_end());
+        log
     }
 
     /// Runs another command of the program on the same data folder; gives its standard output.
@@ -294,16 +298,16 @@ pub(crate) async fn send(request: reqwest::RequestBuilder) -> Reply {
     }
 }
 
-/// The addresses that the bridge says it listens on.
-fn addresses(log: &Receiver<String>) -> (SocketAddr, SocketAddr) {
+/// The addresses that the bridge says it listens on, and all that it said until then.
+fn addresses(log: &Receiver<String>) -> (SocketAddr, SocketAddr, Vec<String>) {
     let mut seen = Vec::new();
     while let Ok(line) = log.recv_timeout(PATIENCE) {
         let json: Value = serde_json::from_str(&line).unwrap_or_default();
         let address = |key: &str| json.get(key)?.as_str()?.parse().ok();
-        if let (Some(lan), Some(admin)) = (address("lan"), address("admin")) {
-            return (lan, admin);
-        }
         seen.push(line);
+        if let (Some(lan), Some(admin)) = (address("lan"), address("admin")) {
+            return (lan, admin, seen);
+        }
     }
     panic!("the bridge did not start:\n{}", seen.join("\n"));
 }
