@@ -17,6 +17,7 @@ use url::Url;
 use crate::homeassistant::Wish;
 use crate::{access, dispatch, http, server, telemetry, upstream};
 pub use file::{Config, Profile, Secret};
+pub use options::Options;
 pub use sources::{Environment, Flags, Loaded, data_folder, listen, load};
 
 /// Everything that the bridge is told, checked.

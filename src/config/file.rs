@@ -198,8 +198,8 @@ pub struct Limits {
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
     pub session_idle: Duration,
-    /// How long everything gets to finish when the bridge stops. Docker and the Supervisor kill it
-    /// after 10 seconds.
+    /// How long everything gets to finish when the bridge stops. Docker kills it after 10 seconds.
+    /// 25s under the Supervisor, where the app has 30 seconds.
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
     pub drain_timeout: Duration,
@@ -267,7 +267,7 @@ impl Config {
                 response_timeout: Duration::from_secs(65),
                 sessions: 8,
                 session_idle: Duration::from_mins(5),
-                drain_timeout: Duration::from_secs(8),
+                drain_timeout: Duration::from_secs(if under_supervisor { 25 } else { 8 }),
             },
             access: Access::default(),
         }

@@ -4,35 +4,58 @@ use std::path::Path;
 
 use figment::Figment;
 use figment::providers::{Format as _, Json};
+use schemars::JsonSchema;
 use secrecy::ExposeSecret;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::file::Secret;
 use super::{ConfigError, sources};
 use crate::telemetry::Level;
 
-/// `/data/options.json`. The form has plain numbers; their units stand in its descriptions.
-#[derive(Debug, Default, Deserialize)]
+/// `/data/options.json`. The form has plain numbers; their units stand in its descriptions. Its
+/// types, bounds and defaults are those of `config.yaml`; a test holds them together.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Options {
-    max_parallel_calls: Option<usize>,
+pub struct Options {
+    max_parallel_calls: Option<Whole<1, 64>>,
     /// Seconds.
-    call_timeout: Option<u64>,
-    log_level: Option<Level>,
-    home_assistant_token: Option<Secret>,
+    call_timeout: Option<Whole<5, 280>>,
     queue: QueueOptions,
+    allowed_hosts: Option<Vec<String>>,
+    allowed_origins: Option<Vec<String>>,
+    #[schemars(with = "Option<String>")]
+    home_assistant_token: Option<Secret>,
+    verify_ssl: Option<bool>,
+    log_level: Option<Level>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     default,
     expecting = "a group of keys such as `max_waiting`"
 )]
 struct QueueOptions {
-    max_waiting: Option<usize>,
-    max_waiting_per_client: Option<usize>,
+    max_waiting: Option<Whole<1, 1000>>,
+    max_waiting_per_client: Option<Whole<1, 1000>>,
+}
+
+/// A number from `MIN` to `MAX`.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+struct Whole<const MIN: u64, const MAX: u64>(u64);
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Whole<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u64::deserialize(deserializer)?;
+        if (MIN..=MAX).contains(&number) {
+            Ok(Self(number))
+        } else {
+            let why = format_args!("it is {number}, and must be from {MIN} to {MAX}");
+            Err(D::Error::custom(why))
+        }
+    }
 }
 
 /// Reads the options as a layer of the configuration; empty if there is no such file.
@@ -50,7 +73,9 @@ pub(super) fn read(path: &Path) -> Result<Map<String, Value>, ConfigError> {
         .filter(|token| !token.is_empty())
         .map(Secret::into_inner);
     let token = token.as_ref().map(ExposeSecret::expose_secret);
-    let timeout = options.call_timeout.map(|seconds| format!("{seconds}s"));
+    let timeout = options
+        .call_timeout
+        .map(|Whole(seconds)| format!("{seconds}s"));
     let queue = without_null([
         ("max_parallel_calls", json!(options.max_parallel_calls)),
         ("max_waiting", json!(options.queue.max_waiting)),
@@ -60,11 +85,17 @@ pub(super) fn read(path: &Path) -> Result<Map<String, Value>, ConfigError> {
         ),
         ("call_timeout", json!(timeout)),
     ]);
+    let access = without_null([
+        ("allowed_hosts", json!(options.allowed_hosts)),
+        ("allowed_origins", json!(options.allowed_origins)),
+    ]);
     let mut layer = without_null([
         ("log_level", json!(options.log_level)),
         ("upstream_token", json!(token)),
+        ("upstream_verify_tls", json!(options.verify_ssl)),
     ]);
     layer.insert("queue".to_owned(), Value::Object(queue));
+    layer.insert("access".to_owned(), Value::Object(access));
     Ok(layer)
 }
 
@@ -90,12 +121,15 @@ mod tests {
     fn the_form_becomes_a_layer_of_the_configuration() {
         let layer = options(
             r#"{"max_parallel_calls":2,"call_timeout":40,"log_level":"warning",
-                "home_assistant_token":"t","queue":{"max_waiting":7}}"#,
+                "home_assistant_token":"t","verify_ssl":false,"queue":{"max_waiting":7},
+                "allowed_hosts":["mcp.example.org"]}"#,
         );
         let expected = json!({
             "log_level": "warn",
             "upstream_token": "t",
+            "upstream_verify_tls": false,
             "queue": {"max_parallel_calls": 2, "max_waiting": 7, "call_timeout": "40s"},
+            "access": {"allowed_hosts": ["mcp.example.org"]},
         });
         assert_eq!(layer.unwrap(), expected);
     }
@@ -104,7 +138,7 @@ mod tests {
     fn what_was_left_empty_is_not_set() {
         assert_eq!(
             options(r#"{"home_assistant_token":""}"#).unwrap(),
-            json!({"queue": {}})
+            json!({"queue": {}, "access": {}})
         );
         assert!(read(Path::new("/nowhere/options.json")).is_ok());
     }
@@ -118,6 +152,11 @@ mod tests {
         );
         let error = options(r#"{"call_timeout":"soon"}"#).unwrap_err();
         assert!(error.contains("call_timeout"), "{error}");
+        let error = options(r#"{"call_timeout":300}"#).unwrap_err();
+        assert!(
+            error.contains("call_timeout: it is 300, and must be from 5 to 280"),
+            "{error}"
+        );
         assert!(options("{").is_err());
     }
 }

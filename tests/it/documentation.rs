@@ -1,7 +1,6 @@
 //! The documentation tells the truth: what it lists is what there is, what it shows is what
 //! happens.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +10,8 @@ use serde_json::Value;
 
 use crate::support::bridge::{Bridge, program, root};
 
-fn read(path: &str) -> String {
+/// A file of the repository.
+pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
@@ -62,39 +62,57 @@ fn the_list_of_settings_is_the_configuration() {
         .output()
         .unwrap();
     let defaults: Value = serde_yaml::from_slice(&defaults.stdout).unwrap();
-    let template = read("docs/configuration.md");
-    let (head, rest) = template
-        .split_once("<!-- settings -->\n")
-        .expect("the place for the table");
-    let (_, tail) = rest
-        .split_once("<!-- end of settings -->\n")
-        .expect("the end of the table");
-    let mut table = String::from("\n| key | default | meaning |\n| --- | --- | --- |\n");
-    rows(&schema, &schema["properties"], &defaults, "", &mut table);
-    let text = format!("{head}<!-- settings -->\n{table}\n<!-- end of settings -->\n{tail}");
-    assert_up_to_date("docs/configuration.md", &text);
-}
-
-fn rows(schema: &Value, properties: &Value, defaults: &Value, prefix: &str, table: &mut String) {
-    for (name, property) in properties.as_object().unwrap() {
-        let default = &defaults[name];
-        let reference = property.get("$ref").and_then(Value::as_str);
-        let target = reference.and_then(|path| schema.pointer(path.trim_start_matches('#')));
-        if let Some(inner) = target.and_then(|target| target.get("properties")) {
-            rows(schema, inner, default, &format!("{prefix}{name}."), table);
-            continue;
-        }
+    let mut table = String::from("| key | default | meaning |\n| --- | --- | --- |\n");
+    for (key, property) in leaves(&schema) {
         let meaning = property["description"]
             .as_str()
             .unwrap_or_default()
             .replace('\n', " ");
-        let default = match default {
-            Value::Null => String::new(),
-            Value::String(text) => format!("`{text}`"),
-            other => format!("`{other}`"),
+        let default = match &defaults.pointer(&format!("/{}", key.replace('.', "/"))) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => format!("`{text}`"),
+            Some(other) => format!("`{other}`"),
         };
-        writeln!(table, "| `{prefix}{name}` | {default} | {meaning} |").unwrap();
+        writeln!(table, "| `{key}` | {default} | {meaning} |").unwrap();
     }
+    assert_section_up_to_date("docs/configuration.md", "settings", &table);
+}
+
+/// Holds what stands between `<!-- name -->` and `<!-- end of name -->` in a document against what
+/// the program says.
+pub(crate) fn assert_section_up_to_date(path: &str, name: &str, text: &str) {
+    let document = read(path);
+    let (begin, end) = (
+        format!("<!-- {name} -->\n"),
+        format!("<!-- end of {name} -->\n"),
+    );
+    let (head, rest) = document
+        .split_once(&begin)
+        .expect("the begin of the section");
+    let (_, tail) = rest.split_once(&end).expect("the end of the section");
+    assert_up_to_date(path, &format!("{head}{begin}\n{text}\n{end}{tail}"));
+}
+
+/// The keys of a JSON Schema that hold no others, with dots, each with what is said of it.
+pub(crate) fn leaves(schema: &Value) -> Vec<(String, &Value)> {
+    fn walk<'a>(
+        schema: &'a Value,
+        properties: &'a Value,
+        prefix: &str,
+        found: &mut Vec<(String, &'a Value)>,
+    ) {
+        for (name, property) in properties.as_object().unwrap() {
+            let reference = property.get("$ref").and_then(Value::as_str);
+            let target = reference.and_then(|path| schema.pointer(path.trim_start_matches('#')));
+            match target.and_then(|target| target.get("properties")) {
+                Some(inner) => walk(schema, inner, &format!("{prefix}{name}."), found),
+                None => found.push((format!("{prefix}{name}"), property)),
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(schema, &schema["properties"], "", &mut found);
+    found
 }
 
 /// Runs the commands of a document's `console` blocks in front of the built-in house, and holds
@@ -180,6 +198,7 @@ fn links_in_the_documentation_lead_somewhere() {
     for document in [
         "README.md",
         "CONTRIBUTING.md",
+        "DOCS.md",
         "docs/configuration.md",
         "docs/api/http.md",
     ] {
@@ -198,31 +217,4 @@ fn links_in_the_documentation_lead_somewhere() {
         }
     }
     assert!(checked > 0);
-}
-
-#[test]
-fn no_file_is_named_like_another_app() {
-    let files = Command::new("git")
-        .args(["ls-files"])
-        .current_dir(root())
-        .output()
-        .unwrap();
-    let names: BTreeSet<String> = String::from_utf8(files.stdout)
-        .unwrap()
-        .lines()
-        .map(str::to_owned)
-        .collect();
-    let strays = names.iter().filter(|name| {
-        let file = name.rsplit('/').next().unwrap();
-        let reserved = [
-            "config.yaml",
-            "config.yml",
-            "config.json",
-            "build.yaml",
-            "build.yml",
-            "build.json",
-        ];
-        name.contains('/') && reserved.contains(&file)
-    });
-    assert_eq!(strays.count(), 0);
 }

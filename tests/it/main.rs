@@ -17,6 +17,7 @@ mod ingress;
 mod layering;
 mod mcp_http;
 mod outages;
+mod packaging;
 mod plain_http;
 mod pool;
 mod queueing;

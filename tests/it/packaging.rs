@@ -1,0 +1,6 @@
+//! The app as the Supervisor sees it: its rules are checked here, since none is asked in these
+//! tests.
+
+mod app_files;
+mod option_types;
+mod options;
