@@ -1,5 +1,6 @@
 //! Who may come in: clients and their tokens, host names and origins.
 
+mod admin;
 mod client;
 mod origin;
 mod registry;
@@ -12,6 +13,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 use crate::error::{Code, Failure};
+pub use admin::Admin;
 pub use client::{Client, Credential, Terms};
 use origin::is_listed;
 pub use origin::{check_host, check_origin};

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::{Access, Registry, RegistryError, Token};
+use crate::access::{Access, Admin, Registry, RegistryError, Token};
 use crate::config::Settings;
 use crate::demo::{self, DemoHouse};
 use crate::dispatch::Dispatcher;
@@ -73,6 +73,7 @@ impl App {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let lan = bind("listen", settings.listen).await?;
         let admin = bind("admin_listen", settings.admin_listen).await?;
+        let operators = Admin::open(settings.admin_token, &Registry::new(&settings.data))?;
         let access = Arc::new(Access::open(
             settings.access,
             Registry::new(&settings.data),
@@ -91,6 +92,7 @@ impl App {
         let bridge = Arc::new(Bridge::new(
             settings.http,
             access.clone(),
+            operators,
             dispatcher.clone(),
             way.name(),
         ));

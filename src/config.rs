@@ -51,6 +51,8 @@ pub struct Settings {
     pub http: http::Settings,
     /// The guard.
     pub access: access::Settings,
+    /// The admin token, if one is set.
+    pub admin_token: Option<access::TokenHash>,
     /// The way of a call.
     pub dispatch: dispatch::Settings,
     /// Logs.

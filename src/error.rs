@@ -189,6 +189,21 @@ catalogue! {
         "The client is switched off; a person has to switch it on again.",
         cause: "Somebody switched this client off for the time being; its token is right.",
         fix: "Switch it on again with `mcp-bridge token enable NAME`.";
+    AdminTokenMissing = "admin_token_missing", Access, 401, -32001,
+        "Only operators may do this",
+        "The request has no admin token; a person has to sign in.",
+        cause: "The status page and its API belong to the operator, and the request has neither the admin token nor the cookie of a browser that is signed in. A client's token does not open them.",
+        fix: "Sign in on the status page, or send `Authorization: Bearer` and the admin token; `mcp-bridge token admin` prints it.";
+    AdminTokenWrong = "admin_token_wrong", Access, 401, -32001,
+        "This is not the admin token",
+        "The admin token is wrong; a person has to correct it.",
+        cause: "It is another token, perhaps that of a client, or a character was lost in copying.",
+        fix: "`mcp-bridge token admin` prints it, unless `admin_token_file` holds another.";
+    ChangeRefused = "change_refused", Access, 403, -32001,
+        "The change may come from a foreign page",
+        "The change was refused; send it from the status page or with the admin token.",
+        cause: "A browser sends its cookies with any page's requests; those of the status page carry the header `X-MCP-Bridge-Page`, which a foreign page cannot set.",
+        fix: "Load the page again. Programs send the admin token as `Authorization: Bearer` and need no such header.";
     QueueFull = "queue_full", Busy, 503, -32003,
         "Too many calls are waiting",
         "The bridge is busy, too many calls are waiting; try again in a moment.",

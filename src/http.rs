@@ -1,5 +1,6 @@
 //! HTTP in front of the dispatcher: bytes become calls, answers become bytes. It decides nothing.
 
+mod admin;
 mod admission;
 mod asked;
 mod body;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::access::Access;
+use crate::access::{Access, Admin};
 use crate::dispatch::Dispatcher;
 pub use ingress::{Guard, Person};
 pub use router::{admin, lan};
@@ -44,6 +45,7 @@ pub struct Settings {
 pub struct Bridge {
     settings: Settings,
     access: Arc<Access>,
+    admin: Admin,
     dispatcher: Arc<Dispatcher>,
     way: &'static str,
     started: Instant,
@@ -56,6 +58,7 @@ impl Bridge {
     pub fn new(
         settings: Settings,
         access: Arc<Access>,
+        admin: Admin,
         dispatcher: Arc<Dispatcher>,
         way: &'static str,
     ) -> Self {
@@ -63,6 +66,7 @@ impl Bridge {
         Self {
             settings,
             access,
+            admin,
             dispatcher,
             way,
             started,

@@ -20,6 +20,8 @@ const MAX_NAME: usize = 64;
 const FIRST: &str = "default";
 /// The file that holds its token in clear.
 const FIRST_TOKEN: &str = "first-token";
+/// The token of operators, in clear.
+const ADMIN_TOKEN: &str = "admin-token";
 /// Tokens of one client, those that are being replaced among them.
 const MAX_TOKENS: usize = 8;
 
@@ -201,15 +203,37 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NoFirstToken`] if it is not kept (any more).
     pub fn first_token(&self) -> Result<Token, RegistryError> {
-        let path = self.folder.path(FIRST_TOKEN);
+        let missing = || RegistryError::NoFirstToken(self.folder.path(FIRST_TOKEN));
+        self.kept_token(FIRST_TOKEN)?.ok_or_else(missing)
+    }
+
+    /// The token of operators. It is made when it is asked for the first time, and kept in clear,
+    /// since nobody is there to read it then.
+    ///
+    /// # Errors
+    /// A folder that cannot be used, or a damaged token in it.
+    pub fn admin_token(&self) -> Result<Token, RegistryError> {
+        if let Some(token) = self.kept_token(ADMIN_TOKEN)? {
+            return Ok(token);
+        }
+        let token = self.token()?;
+        let text = format!("{}\n", token.reveal());
+        self.folder.write(ADMIN_TOKEN, text.as_bytes())?;
+        Ok(token)
+    }
+
+    /// A token that is kept in clear.
+    fn kept_token(&self, file: &str) -> Result<Option<Token>, RegistryError> {
+        let path = self.folder.path(file);
         match std::fs::read_to_string(&path) {
-            Ok(text) => Token::parse(text.trim()).ok_or_else(|| RegistryError::Damaged {
-                path,
-                why: "it does not hold a token".into(),
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(RegistryError::NoFirstToken(path))
-            }
+            Ok(text) => match Token::parse(text.trim()) {
+                Some(token) => Ok(Some(token)),
+                None => Err(RegistryError::Damaged {
+                    path,
+                    why: "it does not hold a token".into(),
+                }),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(RegistryError::Io { path, source }),
         }
     }

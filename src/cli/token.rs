@@ -14,6 +14,8 @@ use crate::protocol::priority::Priority;
 pub(super) enum Command {
     /// The token that was made at the first start, alone on the last line
     Show(Place),
+    /// The token that opens the status page, alone on the last line
+    Admin(Place),
     /// Make a token for a client; it is shown once, alone on the last line
     Create {
         /// What the client is called, such as "LM Studio"
@@ -110,6 +112,11 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
         Command::Show(place) => {
             let token = place.registry()?.first_token()?;
             super::say("Token of the client \"default\"; keep it secret:");
+            super::say(token.reveal());
+        }
+        Command::Admin(place) => {
+            let token = place.registry()?.admin_token()?;
+            super::say("Token for the status page, unless `admin_token_file` is set; keep it:");
             super::say(token.reveal());
         }
         Command::Create { name, terms, place } => {

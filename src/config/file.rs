@@ -83,6 +83,9 @@ pub struct Config {
     /// itself: no token is needed there. Home Assistant's ingress, 172.30.32.2, under the Supervisor.
     #[schemars(with = "Option<String>")]
     pub ingress_peer: Option<IpAddr>,
+    /// A file that holds the token that opens the status page and its API where there is no such
+    /// proxy. Without one, the bridge makes its own; `mcp-bridge token admin` prints it.
+    pub admin_token_file: Option<PathBuf>,
     /// Folder for clients and tokens. /data under the Supervisor, else the XDG state folder.
     pub data: PathBuf,
     /// Use the built-in house instead of Home Assistant.
@@ -234,6 +237,7 @@ impl Config {
             listen: ([0, 0, 0, 0], 8124).into(),
             admin_listen: (admin, 8099).into(),
             ingress_peer: under_supervisor.then_some(INGRESS),
+            admin_token_file: None,
             data,
             demo: false,
             upstream: "auto".to_owned(),

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
 use url::{Position, Url};
 
 use super::file::{Config, Queue, Secret};
@@ -15,6 +16,8 @@ use crate::homeassistant::{Address, Supervisor, Wish};
 use crate::resilience::breaker;
 use crate::{access, dispatch, http, server, telemetry, upstream};
 
+/// Fewer characters than this can be guessed.
+const MIN_ADMIN_TOKEN: usize = 16;
 /// No system has more sockets than that for one program.
 const CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
 
@@ -121,9 +124,11 @@ pub(super) fn settings(
     }
     let token = token(
         &mut faults,
+        "upstream_token",
         config.upstream_token,
         config.upstream_token_file.as_deref(),
     );
+    let admin_token = token_of_admin(&mut faults, config.admin_token_file.as_deref());
     let supervisor = faults
         .url("supervisor", &config.supervisor)
         .and_then(|url| {
@@ -174,6 +179,7 @@ pub(super) fn settings(
             allowed_hosts: access.allowed_hosts,
             allowed_origins: access.allowed_origins,
         },
+        admin_token,
         dispatch: dispatch_settings(queue, limits.response_timeout),
         telemetry: telemetry::Settings {
             level: config.log_level,
@@ -261,21 +267,25 @@ fn is_origin(url: &Url) -> bool {
 }
 
 /// The token, said directly or in a file, but not both ways.
-fn token(faults: &mut Faults<'_>, token: Option<Secret>, file: Option<&Path>) -> Option<Secret> {
+fn token(
+    faults: &mut Faults<'_>,
+    key: &str,
+    token: Option<Secret>,
+    file: Option<&Path>,
+) -> Option<Secret> {
+    let file_key = &format!("{key}_file");
     let (key, token) = match (token, file) {
         (Some(_), Some(_)) => {
-            faults.add(
-                "upstream_token_file",
-                "`upstream_token` is set as well; leave one of them out",
-            );
+            let what = format_args!("`{key}` is set as well; leave one of them out");
+            faults.add(file_key, what);
             return None;
         }
-        (token, None) => ("upstream_token", token?),
+        (token, None) => (key, token?),
         (None, Some(path)) => match std::fs::read_to_string(path) {
-            Ok(text) => ("upstream_token_file", Secret::from(text.as_str())),
+            Ok(text) => (file_key.as_str(), Secret::from(text.as_str())),
             Err(error) => {
                 let what = format_args!("{}: {error}", path.display());
-                faults.add("upstream_token_file", what);
+                faults.add(file_key, what);
                 return None;
             }
         },
@@ -293,4 +303,16 @@ fn token(faults: &mut Faults<'_>, token: Option<Secret>, file: Option<&Path>) ->
         return None;
     }
     Some(token)
+}
+
+/// The hash of the admin token, if one is set that nobody guesses.
+fn token_of_admin(faults: &mut Faults<'_>, file: Option<&Path>) -> Option<access::TokenHash> {
+    let token = token(faults, "admin_token", None, file)?.into_inner();
+    let token = token.expose_secret();
+    if token.chars().count() < MIN_ADMIN_TOKEN {
+        let what = format_args!("it must have at least {MIN_ADMIN_TOKEN} characters");
+        faults.add("admin_token_file", what);
+        return None;
+    }
+    Some(access::TokenHash::of(token))
 }

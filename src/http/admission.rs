@@ -1,13 +1,12 @@
 //! What every request shows at the door: where it comes from, and its token.
 
-use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::Request;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 
-use super::{Bridge, Person};
+use super::Bridge;
 use crate::access::Client;
 use crate::error::{Code, Failure};
 
@@ -40,37 +39,6 @@ pub(super) fn admit(bridge: &Bridge, request: &Request) -> Result<Arc<Client>, F
     Ok(client)
 }
 
-/// Who operates the bridge.
-#[derive(Debug)]
-pub(super) enum Operator {
-    /// A person whom Home Assistant has let in.
-    Person(Person),
-    /// The holder of a token.
-    Client(Arc<Client>),
-}
-
-impl fmt::Display for Operator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Person(person) => person.fmt(f),
-            Self::Client(client) => f.write_str(&client.name),
-        }
-    }
-}
-
-/// Checks a request to the second listener: who came through the ingress needs no token.
-///
-/// # Errors
-/// [`Code::OriginRefused`] of a person, those of [`admit`] otherwise.
-pub(super) fn admit_operator(bridge: &Bridge, request: &Request) -> Result<Operator, Failure> {
-    let Some(person) = request.extensions().get::<Person>() else {
-        return admit(bridge, request).map(Operator::Client);
-    };
-    let host = text(request.headers(), "x-forwarded-host").or_else(|| host(request));
-    bridge.access.check_proxied(host, &origins(request))?;
-    Ok(Operator::Person(person.clone()))
-}
-
 /// Refuses a header that is there more than once with different values: whoever looked at it
 /// before, a proxy for example, may have taken another one than the bridge would.
 fn agree(headers: &HeaderMap, name: &'static str, code: Code) -> Result<(), Failure> {
@@ -92,12 +60,13 @@ pub(super) fn check_source(bridge: &Bridge, request: &Request) -> Result<(), Fai
 }
 
 /// Under which name the bridge was addressed. HTTP/2 has it in the address instead of a header.
-fn host(request: &Request) -> Option<&str> {
+pub(super) fn host(request: &Request) -> Option<&str> {
     let authority = request.uri().authority().map(http::uri::Authority::as_str);
     text(request.headers(), HOST.as_str()).or(authority)
 }
 
-fn origins(request: &Request) -> Vec<&str> {
+/// The origins that the browser names; one, if it is a browser.
+pub(super) fn origins(request: &Request) -> Vec<&str> {
     let origins = request.headers().get_all(ORIGIN).iter();
     origins.map(|o| o.to_str().unwrap_or("?")).collect()
 }

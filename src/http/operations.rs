@@ -2,22 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::Extension;
+use axum::extract::{Path, State};
 use axum::response::Response;
 
-use super::{Bridge, admission, reply, status};
+use super::admin::Operator;
+use super::{Bridge, reply, status};
 use crate::error::{Code, Failure};
 
 /// `POST /api/queue/{pause,resume,drain}`; answers with the status.
 pub(super) async fn queue(
     State(bridge): State<Arc<Bridge>>,
+    Extension(operator): Extension<Operator>,
     Path(operation): Path<String>,
-    request: Request,
 ) -> Response {
-    let operator = match admission::admit_operator(&bridge, &request) {
-        Ok(operator) => operator,
-        Err(failure) => return reply::problem(&failure),
-    };
     let dispatcher = &bridge.dispatcher;
     match operation.as_str() {
         "pause" => dispatcher.pause(),

@@ -7,7 +7,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{Bridge, Guard, cors, health, ingress, mcp, operations, reply, rest, status};
+use super::{Bridge, Guard, cors, health, ingress, mcp, reply, rest, status};
 
 /// The listener for clients in the network.
 pub fn lan(bridge: Arc<Bridge>) -> Router {
@@ -46,15 +46,7 @@ fn guarded<S: Clone + Send + Sync + 'static>(mcp: MethodRouter<S>, others: Route
 
 /// The listener for the status page, its API and probes.
 pub fn admin(bridge: Arc<Bridge>, guard: Guard) -> Router {
-    let routes = Router::new()
-        .route(
-            "/api/status",
-            get(status::get_as_operator).fallback(reply::wrong_method_get),
-        )
-        .route(
-            "/api/queue/{operation}",
-            post(operations::queue).fallback(reply::wrong_method_post),
-        )
+    let routes = super::admin::routes(&bridge)
         .merge(health_routes())
         .fallback(any(reply::not_found));
     let routes = match guard {

@@ -193,15 +193,8 @@ async fn the_status_tells_how_the_bridge_and_its_upstream_are() {
         1,
         "no member twice: {queue}"
     );
-    let admin = format!("http://{}/api/status", bridge.admin);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    assert_eq!(send(client.get(&admin)).await.status, 401);
-    assert_eq!(
-        send(client.get(&admin).bearer_auth(&bridge.token))
-            .await
-            .json()["state"],
-        "running"
-    );
+    let admin = send(bridge.admin_request(Method::GET, "/api/status")).await;
+    assert_eq!(admin.json()["state"], "running");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,7 @@ pub(crate) struct Bridge {
     pub(crate) lan: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) token: String,
+    pub(crate) admin_token: String,
 }
 
 /// An answer over HTTP.
@@ -127,7 +128,11 @@ impl Bridge {
             }
         });
         let (lan, admin, started) = tokio::task::block_in_place(|| addresses(&log));
-        let token = std::fs::read_to_string(data.path().join("first-token")).unwrap();
+        let token = |file: &str| {
+            let text = std::fs::read_to_string(data.path().join(file)).unwrap();
+            text.trim().to_owned()
+        };
+        let (token, admin_token) = (token("first-token"), token("admin-token"));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self {
             child,
@@ -137,7 +142,8 @@ impl Bridge {
             http,
             lan,
             admin,
-            token: token.trim().to_owned(),
+            token,
+            admin_token,
         }
     }
 
@@ -156,6 +162,18 @@ impl Bridge {
         self.http
             .request(method, self.url(path))
             .bearer_auth(&self.token)
+    }
+
+    /// A request to the listener for operators, with the admin token.
+    pub(crate) fn admin_request(
+        &self,
+        method: http::Method,
+        path: &str,
+    ) -> reqwest::RequestBuilder {
+        let url = format!("http://{}{path}", self.admin);
+        self.http
+            .request(method, url)
+            .bearer_auth(&self.admin_token)
     }
 
     /// A POST of JSON with the token.

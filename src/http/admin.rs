@@ -1,0 +1,26 @@
+//! The listener for operators: what they see and what they can do.
+
+mod gate;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+
+use super::{Bridge, operations, reply, status};
+pub(super) use gate::Operator;
+
+/// Everything but the probes, behind the gate.
+pub(super) fn routes(bridge: &Arc<Bridge>) -> Router<Arc<Bridge>> {
+    Router::new()
+        .route(
+            "/api/status",
+            get(status::get_as_operator).fallback(reply::wrong_method_get),
+        )
+        .route(
+            "/api/queue/{operation}",
+            post(operations::queue).fallback(reply::wrong_method_post),
+        )
+        .layer(from_fn_with_state(bridge.clone(), gate::operators_only))
+}

@@ -1,0 +1,94 @@
+//! The gate of the admin listener: only operators get through, and only with changes of their own.
+//!
+//! Under the Supervisor, Home Assistant's ingress has let people in, and the listener takes its
+//! connections alone. Everywhere else, also on the same machine, the admin token is needed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method};
+
+use crate::error::{Code, Failure};
+use crate::http::{Bridge, Person, admission, reply};
+
+/// The header that the page sends with every change. No foreign page can: a browser asks before it
+/// sends a header of a page's own to another origin, and nobody here says yes.
+const CHANGE_HEADER: &str = "x-mcp-bridge-page";
+
+/// Who operates the bridge; an extension of each request that got through.
+#[derive(Debug, Clone)]
+pub(in crate::http) enum Operator {
+    /// A person whom Home Assistant has let in.
+    Person(Person),
+    /// The holder of the admin token.
+    Admin,
+}
+
+impl fmt::Display for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Person(person) => person.fmt(f),
+            Self::Admin => f.write_str("admin"),
+        }
+    }
+}
+
+/// Lets operators through, and refuses changes that a foreign page may have made their browser send.
+pub(super) async fn operators_only(
+    State(bridge): State<Arc<Bridge>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match admit(&bridge, &request) {
+        Ok(operator) => {
+            request.extensions_mut().insert(operator);
+            next.run(request).await
+        }
+        Err(failure) => reply::problem(&failure),
+    }
+}
+
+/// Who sent the request.
+///
+/// # Errors
+/// [`Code::AdminTokenMissing`], [`Code::AdminTokenWrong`], [`Code::ChangeRefused`], and those of
+/// [`crate::access::Access::check_source`].
+fn admit(bridge: &Bridge, request: &Request) -> Result<Operator, Failure> {
+    let headers = request.headers();
+    if let Some(person) = request.extensions().get::<Person>() {
+        let host = admission::text(headers, "x-forwarded-host");
+        let host = host.or_else(|| admission::host(request));
+        let access = &bridge.access;
+        access.check_proxied(host, &admission::origins(request))?;
+        check_change(request)?;
+        return Ok(Operator::Person(person.clone()));
+    }
+    admission::check_source(bridge, request)?;
+    let token = token(headers).ok_or_else(|| Failure::new(Code::AdminTokenMissing))?;
+    bridge.admin.check_token(token)?;
+    Ok(Operator::Admin)
+}
+
+/// What a browser sends by itself must carry the page's own header to change anything.
+fn check_change(request: &Request) -> Result<(), Failure> {
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if changes && !request.headers().contains_key(CHANGE_HEADER) {
+        return Err(Failure::new(Code::ChangeRefused));
+    }
+    Ok(())
+}
+
+/// The token of a program.
+fn token(headers: &HeaderMap) -> Option<&str> {
+    let Some(text) = admission::text(headers, AUTHORIZATION.as_str()) else {
+        return admission::text(headers, "x-api-key");
+    };
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token),
+        _ => Some(text),
+    }
+}
