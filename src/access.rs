@@ -29,6 +29,8 @@ pub struct Settings {
     /// Origins of web pages that may use the bridge, such as `https://chat.example.org`, besides
     /// pages of its own.
     pub allowed_origins: Vec<String>,
+    /// Whoever sends no token is let in as [`Client::anyone`].
+    pub leave_front_door_open: bool,
 }
 
 /// The guard at the door.
@@ -38,6 +40,7 @@ pub struct Access {
     registry: Registry,
     clients: ArcSwap<Vec<Arc<Client>>>,
     seen: Mutex<Option<Stamp>>,
+    anyone: Option<Arc<Client>>,
 }
 
 impl Access {
@@ -49,11 +52,15 @@ impl Access {
         if registry.ensure_first()? {
             tracing::info!("made the first token; `mcp-bridge token show` prints it");
         }
+        let anyone = settings
+            .leave_front_door_open
+            .then(|| Arc::new(Client::anyone()));
         let access = Self {
             settings,
             registry,
             clients: ArcSwap::default(),
             seen: Mutex::new(None),
+            anyone,
         };
         access.refresh()?;
         Ok(access)
@@ -80,7 +87,8 @@ impl Access {
         Ok(true)
     }
 
-    /// The client that holds the token that was sent as `Authorization` or as `X-API-Key`.
+    /// The client that holds the token that was sent as `Authorization` or as `X-API-Key`. Whoever
+    /// sends none is [`Client::anyone`] where the front door is open; a wrong token opens it never.
     ///
     /// # Errors
     /// Which mistake it was, as a code of the catalogue. The token is never part of it.
@@ -92,7 +100,10 @@ impl Access {
         let text = match (authorization, api_key) {
             (Some(authorization), _) => bearer(authorization)?,
             (None, Some(key)) => key.trim(),
-            (None, None) => return Err(Failure::new(Code::TokenMissing)),
+            (None, None) => {
+                let anyone = self.anyone.clone();
+                return anyone.ok_or_else(|| Failure::new(Code::TokenMissing));
+            }
         };
         let Some(token) = Token::parse(text) else {
             let code = if text.starts_with("eyJ") {
@@ -147,6 +158,11 @@ impl Access {
     /// Whether web pages of this origin may use the bridge although it is not their own.
     pub fn lists_origin(&self, origin: &str) -> bool {
         is_listed(origin, &self.settings.allowed_origins)
+    }
+
+    /// Whether nobody needs a token.
+    pub const fn is_open(&self) -> bool {
+        self.anyone.is_some()
     }
 
     /// How many clients may come in.
@@ -228,6 +244,23 @@ mod tests {
             Code::TokenUnknown
         );
         assert_eq!(code(&access, None, Some("nonsense")), Code::TokenMalformed);
+    }
+
+    #[test]
+    fn through_an_open_door_everybody_comes_but_those_with_a_wrong_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            leave_front_door_open: true,
+            ..Settings::default()
+        };
+        let access = Access::open(settings, Registry::new(folder.path())).unwrap();
+        assert!(access.is_open());
+        assert_eq!(access.identify(None, None).unwrap().name, "anyone");
+        assert_eq!(code(&access, None, Some("nonsense")), Code::TokenMalformed);
+        let token = access.registry.first_token().unwrap();
+        let known = access.identify(None, Some(token.reveal())).unwrap();
+        assert_eq!(known.name, "default");
+        assert_eq!(access.active_clients(), 1);
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl App {
             settings.server,
             settings.ingress_peer,
         );
-        app.spawn(watch(access, app.stop.clone()));
+        app.spawn(watch(access.clone(), app.stop.clone()));
         let stop = app.stop.clone();
         app.spawn(async move { upstream.keep(stop).await });
         tracing::info!(
@@ -128,6 +128,12 @@ impl App {
             "MCP Bridge {} is ready",
             env!("CARGO_PKG_VERSION")
         );
+        if access.is_open() {
+            tracing::warn!(
+                "the front door is open: whoever reaches the bridge can control the house without a \
+                 token (`access.leave_front_door_open`)"
+            );
+        }
         Ok(app)
     }
 

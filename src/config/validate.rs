@@ -178,6 +178,7 @@ pub(super) fn settings(
         access: access::Settings {
             allowed_hosts: access.allowed_hosts,
             allowed_origins: access.allowed_origins,
+            leave_front_door_open: access.leave_front_door_open,
         },
         admin_token,
         dispatch: dispatch_settings(queue, limits.response_timeout),

@@ -16,6 +16,8 @@ struct Status {
     state: &'static str,
     uptime_s: u64,
     clients: usize,
+    /// Whether nobody needs a token.
+    front_door_open: bool,
     upstream: Upstream,
     calls: dispatch::Figures,
 }
@@ -77,6 +79,7 @@ pub(super) fn snapshot(bridge: &Bridge) -> Response {
         },
         uptime_s: bridge.started.elapsed().as_secs(),
         clients: bridge.access.active_clients(),
+        front_door_open: bridge.access.is_open(),
         upstream: Upstream {
             url: upstream.address(),
             way: bridge.way,

@@ -229,3 +229,27 @@ async fn pages_of_listed_origins_may_read_the_answers_and_nobody_else() {
     let reply = send(bridge.post("/mcp", &ping)).await;
     assert_eq!((reply.status, reply.header(allow_origin)), (200, None));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_front_door_lets_everybody_in_and_says_so() {
+    let house = house().await;
+    let open = [("MCP_BRIDGE__ACCESS__LEAVE_FRONT_DOOR_OPEN", "true")];
+    let bridge = Bridge::start_with(&["--upstream", &house.url()], &open).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let reply = send(client.get(bridge.url("/mcp/status"))).await;
+    assert_eq!(
+        (reply.status, &reply.json()["front_door_open"]),
+        (200, &json!(true))
+    );
+    let reply = send(client.post(bridge.url("/mcp/ping"))).await;
+    assert_eq!(reply.status, 200);
+    let reply = send(client.post(bridge.url("/mcp/ping")).bearer_auth("wrong")).await;
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (401, "token_malformed")
+    );
+    let closed = Bridge::before(&house).await;
+    assert_eq!(closed.status().await["front_door_open"], false);
+    let warned = |line: &String| line.contains("WARN") && line.contains("front door is open");
+    assert!(bridge.whole_log().iter().any(warned));
+}
