@@ -11,6 +11,7 @@ mod access;
 mod admin;
 mod commands;
 mod configuration;
+mod conformance;
 mod documentation;
 mod exactly_once;
 mod hostile_input;

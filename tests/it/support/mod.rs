@@ -1,6 +1,7 @@
 //! What the tests share: a running bridge, ways to talk to it, programs to run beside it.
 
 pub(crate) mod bridge;
+pub(crate) mod conformance;
 pub(crate) mod program;
 pub(crate) mod supervisor;
 
