@@ -1,5 +1,6 @@
 //! The way of a call from the door to the upstream and back.
 
+pub mod arguments;
 mod cancellation;
 pub mod classify;
 pub mod deduplication;
@@ -13,6 +14,9 @@ pub mod queue;
 mod record;
 mod retry;
 mod scheduler;
+pub mod schema;
+mod tool_call;
+pub mod tools;
 mod wishes;
 mod writes;
 
@@ -26,6 +30,7 @@ use crate::protocol::priority::Priority;
 use crate::protocol::revision::Revision;
 use crate::resilience::budget;
 use crate::upstream::Downstream;
+pub use arguments::Settings as ArgumentSettings;
 pub use classify::Settings as ToolSettings;
 pub use deduplication::Settings as DeduplicationSettings;
 pub use pipeline::Dispatcher;
@@ -43,6 +48,8 @@ pub struct Settings {
     pub deduplication: DeduplicationSettings,
     /// What the user says about tools.
     pub tools: ToolSettings,
+    /// How arguments are held against the schemas of tools.
+    pub arguments: ArgumentSettings,
 }
 
 /// Who calls, as far as the way of a call depends on it.
@@ -57,7 +64,7 @@ pub struct Caller {
 }
 
 /// One request on its way through the bridge.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Call {
     /// Who sent it.
     pub client: Caller,

@@ -13,12 +13,21 @@ pub enum Kind {
     Request,
     /// The sender may not come in.
     Access,
+    /// The call cannot be made as it is, and a model can make another one.
+    Call,
     /// The bridge cannot take the call now.
     Busy,
     /// Home Assistant, or the way to it, is in trouble.
     Upstream,
     /// The bridge is broken.
     Bridge,
+}
+
+impl Kind {
+    /// Whether it befalls calls that were taken, so that a model has to hear of it.
+    pub const fn concerns_calls(self) -> bool {
+        matches!(self, Self::Call | Self::Busy | Self::Upstream)
+    }
 }
 
 /// One row of the catalogue.
@@ -109,6 +118,11 @@ catalogue! {
         "The call was cancelled.",
         cause: "The client sent `notifications/cancelled`.",
         fix: "Nothing; it was meant.";
+    WrongArguments = "wrong_arguments", Call, 422, -32602,
+        "The arguments do not fit the tool",
+        "The arguments do not fit the tool; correct them and call it again.",
+        cause: "An argument is missing, has the wrong type or a value that the tool's schema does not allow, and what is meant is not plain enough to be repaired.",
+        fix: "Compare the arguments with the line of the schema in the detail. If the schema itself is wrong, turn the check off with `arguments.check: false`.";
     BodyTooLarge = "body_too_large", Request, 413, -32600,
         "The body is too large",
         "The request is too large; send less.",
@@ -369,7 +383,7 @@ impl Failure {
                 " Outcome unknown: the action may or may not have been carried out. \
                  Check the state before trying again.",
             );
-        } else if matches!(self.code.entry().kind, Kind::Busy | Kind::Upstream) {
+        } else if self.code.entry().kind.concerns_calls() {
             text.push_str(" Nothing was changed.");
         }
         text
@@ -424,7 +438,7 @@ mod tests {
             let entry = code.entry();
             assert!(!entry.advice.contains(nothing), "{code:?}");
             assert!(!entry.advice.contains(unknown), "{code:?}");
-            let on_the_way = matches!(entry.kind, Kind::Busy | Kind::Upstream);
+            let on_the_way = entry.kind.concerns_calls();
             for outcome_unknown in [false, true] {
                 let text = Failure {
                     outcome_unknown,

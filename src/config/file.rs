@@ -113,6 +113,8 @@ pub struct Config {
     pub log_format: Format,
     /// The queue in front of the upstream.
     pub queue: Queue,
+    /// How arguments are held against the schemas of tools.
+    pub arguments: Arguments,
     /// Bounds of what is taken from outside.
     pub limits: Limits,
     /// Who may come in, besides holding a token.
@@ -152,6 +154,29 @@ pub struct Queue {
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
     pub call_timeout: Duration,
+}
+
+/// How arguments are held against the schemas of tools.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a group of keys such as `arguments.check`, in the environment MCP_BRIDGE__ARGUMENTS__CHECK"
+)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub struct Arguments {
+    /// Refuse arguments that do not fit the tool's schema, with the line that they break.
+    pub check: bool,
+    /// Leave out empty texts of arguments that may be left out, as `"area": ""`.
+    pub drop_empty: bool,
+    /// Leave out nulls of arguments that may be left out.
+    pub drop_null: bool,
+    /// Take texts for what they spell where that is wanted (`"5"` for 5, `"true"` for true), and
+    /// numbers for texts.
+    pub convert: bool,
+    /// Take one value for a list where a list is wanted.
+    pub wrap: bool,
+    /// Take the words of a closed set in any case.
+    pub ignore_case: bool,
 }
 
 /// Bounds of what is taken from outside.
@@ -260,6 +285,14 @@ impl Config {
                 reads: Vec::new(),
                 steps: Vec::new(),
                 call_timeout: Duration::from_secs(50),
+            },
+            arguments: Arguments {
+                check: true,
+                drop_empty: true,
+                drop_null: true,
+                convert: true,
+                wrap: true,
+                ignore_case: true,
             },
             limits: Limits {
                 request_body: 4 << 20,

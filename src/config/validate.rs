@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use url::{Position, Url};
 
-use super::file::{Config, Queue, Secret};
+use super::file::{Arguments, Config, Queue, Secret};
 use super::sources::Environment;
 use super::{ConfigError, Fault, Settings};
 use crate::homeassistant::{Address, Supervisor, Wish};
@@ -105,6 +105,7 @@ pub(super) fn settings(
     check_bounds(&config, &mut faults);
     let Config {
         queue,
+        arguments,
         limits,
         access,
         ..
@@ -181,7 +182,7 @@ pub(super) fn settings(
             leave_front_door_open: access.leave_front_door_open,
         },
         admin_token,
-        dispatch: dispatch_settings(queue, limits.response_timeout),
+        dispatch: dispatch_settings(queue, &arguments, limits.response_timeout),
         telemetry: telemetry::Settings {
             level: config.log_level,
             format: config.log_format,
@@ -189,7 +190,11 @@ pub(super) fn settings(
     })
 }
 
-fn dispatch_settings(queue: Queue, longest_call: Duration) -> dispatch::Settings {
+fn dispatch_settings(
+    queue: Queue,
+    arguments: &Arguments,
+    longest_call: Duration,
+) -> dispatch::Settings {
     dispatch::Settings {
         call_timeout: queue.call_timeout,
         scheduler: dispatch::SchedulerSettings {
@@ -214,6 +219,14 @@ fn dispatch_settings(queue: Queue, longest_call: Duration) -> dispatch::Settings
         tools: dispatch::ToolSettings {
             reads: queue.reads,
             steps: queue.steps,
+        },
+        arguments: dispatch::ArgumentSettings {
+            check: arguments.check,
+            drop_empty: arguments.drop_empty,
+            drop_null: arguments.drop_null,
+            convert: arguments.convert,
+            wrap: arguments.wrap,
+            ignore_case: arguments.ignore_case,
         },
     }
 }

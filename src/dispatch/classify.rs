@@ -1,14 +1,13 @@
 //! What a call does: whether it can change the house, what it touches, whether repeating it is
 //! meant. The only place that decides it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use wildmatch::WildMatch;
 
 use super::queue::{Arrival, Effect, Targets};
-use crate::protocol::json::{Members, RawJson};
+use super::tools::Tools;
+use crate::protocol::json::Members;
 use crate::protocol::message::Request;
 
 /// Tools that only look, by the names of Home Assistant's own and by what such tools are called
@@ -75,8 +74,7 @@ pub struct Classifier {
     reads: Vec<WildMatch>,
     known_reads: Vec<WildMatch>,
     steps: Vec<WildMatch>,
-    /// `readOnlyHint` of each tool, as the upstream last listed them.
-    hints: ArcSwap<HashMap<String, bool>>,
+    tools: Arc<Tools>,
 }
 
 fn patterns<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Vec<WildMatch> {
@@ -91,8 +89,8 @@ fn any(patterns: &[WildMatch], name: &str) -> bool {
 }
 
 impl Classifier {
-    /// With what the user says, and nothing known about the upstream yet.
-    pub fn new(settings: &Settings) -> Self {
+    /// With what the user says, and what the upstream lists.
+    pub fn new(settings: &Settings, tools: Arc<Tools>) -> Self {
         Self {
             reads: patterns(&settings.reads),
             known_reads: patterns(READS),
@@ -101,7 +99,7 @@ impl Classifier {
                     .into_iter()
                     .chain(settings.steps.iter().map(String::as_str)),
             ),
-            hints: ArcSwap::default(),
+            tools,
         }
     }
 
@@ -141,44 +139,10 @@ impl Classifier {
 
     /// The upstream's word first, then the user's, then what is known; anything else may act.
     fn is_read(&self, tool: &str) -> bool {
-        let hint = self.hints.load().get(tool).copied();
+        let hint = self.tools.get(tool).and_then(|tool| tool.read_only_hint);
         hint == Some(true)
             || any(&self.reads, tool)
             || hint.is_none() && any(&self.known_reads, tool)
-    }
-
-    /// Learns from a `tools/list` result that passes by; of several pages each adds its own.
-    pub fn learn(&self, result: &RawJson) {
-        #[derive(serde::Deserialize)]
-        struct List<'a> {
-            #[serde(borrow)]
-            tools: Vec<Tool<'a>>,
-        }
-        #[derive(serde::Deserialize)]
-        struct Tool<'a> {
-            #[serde(borrow)]
-            name: std::borrow::Cow<'a, str>,
-            annotations: Option<Annotations>,
-        }
-        #[derive(serde::Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Annotations {
-            read_only_hint: Option<bool>,
-        }
-        /// More tools than any server lists; keeps a hostile one from growing the memory.
-        const MOST: usize = 10_000;
-        let Ok(list) = serde_json::from_slice::<List<'_>>(result.as_bytes()) else {
-            return;
-        };
-        let hints = list.tools.into_iter().filter_map(|tool| {
-            let hint = tool.annotations?.read_only_hint?;
-            Some((tool.name.into_owned(), hint))
-        });
-        let mut known = HashMap::clone(&self.hints.load());
-        known.extend(hints);
-        if known.len() <= MOST && known != **self.hints.load() {
-            self.hints.store(Arc::new(known));
-        }
     }
 }
 
@@ -203,8 +167,13 @@ fn targets(tool: &str, arguments: Option<&str>) -> Targets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::json::RawJson;
     use crate::protocol::message::Id;
     use serde_json::json;
+
+    fn classifier() -> Classifier {
+        Classifier::new(&Settings::default(), Arc::default())
+    }
 
     fn nature(classifier: &Classifier, tool: &str, arguments: serde_json::Value) -> Nature {
         let params = RawJson::of(&json!({"name": tool, "arguments": arguments}));
@@ -217,7 +186,7 @@ mod tests {
 
     #[test]
     fn home_assistants_own_tools_are_told_apart_by_name_with_any_prefix() {
-        let classifier = Classifier::new(&Settings::default());
+        let classifier = classifier();
         for tool in [
             "homeassistant__GetLiveContext",
             "GetLiveContext",
@@ -245,17 +214,16 @@ mod tests {
 
     #[test]
     fn the_upstreams_word_counts_more_than_a_name() {
-        let classifier = Classifier::new(&Settings::default());
-        classifier.learn(&RawJson::of(&json!({"tools": [
+        let classifier = classifier();
+        let list = RawJson::of(&json!({"tools": [
             {"name": "look", "annotations": {"readOnlyHint": true}},
             {"name": "script__get_up", "annotations": {"readOnlyHint": false}},
             {"name": "bare"},
-        ]})));
+        ]}));
+        classifier.tools.learn(&list, true);
         assert!(is_read(&classifier, "look"));
         assert!(!is_read(&classifier, "script__get_up"));
         assert!(!is_read(&classifier, "bare"));
-        classifier.learn(&RawJson::of(&json!({"tools": 5})));
-        assert!(is_read(&classifier, "look"));
     }
 
     #[test]
@@ -264,10 +232,11 @@ mod tests {
             reads: vec!["script__ask_*".into()],
             steps: vec!["*brighter".into()],
         };
-        let classifier = Classifier::new(&user);
-        classifier.learn(&RawJson::of(&json!({"tools": [
+        let classifier = Classifier::new(&user, Arc::default());
+        let list = RawJson::of(&json!({"tools": [
             {"name": "script__ask_weather", "annotations": {"readOnlyHint": false}},
-        ]})));
+        ]}));
+        classifier.tools.learn(&list, true);
         assert!(is_read(&classifier, "script__ask_weather"));
         assert!(nature(&classifier, "script__a_bit_Brighter", json!({})).repeatable);
         assert!(
@@ -319,7 +288,7 @@ mod tests {
 
     #[test]
     fn methods_that_nobody_knows_may_do_anything() {
-        let classifier = Classifier::new(&Settings::default());
+        let classifier = classifier();
         let effect = |method| {
             classifier
                 .nature(&Request::new(Id::number(1), method, None))

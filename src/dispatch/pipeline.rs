@@ -15,6 +15,8 @@ use super::queue::{Arrival, Effect};
 use super::record::{Counters, Record};
 use super::retry::Retries;
 use super::scheduler::Scheduler;
+use super::tool_call;
+use super::tools::Tools;
 use super::writes::Writes;
 use super::{Call, Figures, Settings, local};
 use crate::error::{Code, Failure, Kind};
@@ -28,6 +30,7 @@ use crate::upstream::Upstream;
 #[derive(Debug)]
 pub struct Dispatcher {
     settings: Settings,
+    tools: Arc<Tools>,
     classifier: Classifier,
     flights: Arc<Flights>,
     writes: Writes,
@@ -44,8 +47,10 @@ impl Dispatcher {
             retries: Retries::new(),
             upstream,
         };
+        let tools = Arc::<Tools>::default();
         Self {
-            classifier: Classifier::new(&settings.tools),
+            classifier: Classifier::new(&settings.tools, tools.clone()),
+            tools,
             flights: Flights::new(settings.deduplication),
             writes: Writes::default(),
             cancellations: Arc::default(),
@@ -81,6 +86,7 @@ impl Dispatcher {
                 Payload::Result(result?),
             ));
         }
+        let call = &*tool_call::check(call, &self.tools, self.settings.arguments)?;
         let nature = self.classifier.nature(&call.request);
         let deadline = call.received + self.patience(call);
         loop {
@@ -153,7 +159,8 @@ impl Dispatcher {
             return answer;
         };
         if call.request.method == "tools/list" {
-            self.classifier.learn(result);
+            let is_first_page = call.request.param_members().get("cursor").is_none();
+            self.tools.learn(result, is_first_page);
         }
         if !call.revision.is_modern() {
             return answer;

@@ -10,7 +10,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::error::{Code, Entry, Failure, Kind};
+use crate::error::{Code, Entry, Failure};
 use crate::protocol::code;
 use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Payload, Request, Response};
@@ -115,7 +115,7 @@ pub(super) fn to_request(
         Ok(response) => (StatusCode::OK, response.to_bytes()),
         Err(failure) => {
             let entry = failure.code.entry();
-            let in_trouble = matches!(entry.kind, Kind::Busy | Kind::Upstream);
+            let in_trouble = entry.kind.concerns_calls();
             if request.method == "tools/call" && in_trouble {
                 let payload = Payload::Result(failed_tool(&failure, revision));
                 let response = Response::new(Some(request.id.clone()), payload);

@@ -9,6 +9,7 @@
 
 mod access;
 mod admin;
+mod arguments;
 mod commands;
 mod configuration;
 mod conformance;

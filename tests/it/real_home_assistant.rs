@@ -103,6 +103,44 @@ async fn a_light_is_turned_on_and_off_through_the_bridge() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn arguments_are_held_against_every_schema_that_home_assistant_has() {
+    let ha = HomeAssistant::running();
+    let bridge = ha.bridge().await;
+    let list = bridge.rpc("tools/list", json!({})).await.result();
+    let mut refused = 0;
+    for tool in list["tools"].as_array().unwrap() {
+        let properties = tool["inputSchema"]["properties"].as_object().unwrap();
+        let typed = |(_, schema): &(&String, &Value)| schema["type"] != "object";
+        let Some((argument, _)) = properties.iter().find(typed) else {
+            continue;
+        };
+        // No tool of Home Assistant takes such a value.
+        let nonsense = json!({argument: {"no": [["sense"]]}});
+        let reply = bridge.call(tool["name"].as_str().unwrap(), nonsense).await;
+        assert_eq!(reply.code(), "wrong_arguments", "{tool}");
+        refused += 1;
+    }
+    assert!(refused >= 15, "only {refused} tools");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arguments_that_home_assistant_would_not_take_are_repaired() {
+    let ha = HomeAssistant::running();
+    let bridge = ha.bridge().await;
+    let careless = json!({"name": "Reading Lamp", "area": "", "floor": null, "domain": "light",
+        "device_class": [""]});
+    let call = |tool| bridge.call(tool, careless.clone());
+    // Before any list the bridge knows no schema, and Home Assistant has its own word.
+    assert_eq!(call("intent__HassTurnOff").await.result()["isError"], true);
+    bridge.rpc("tools/list", json!({})).await.result();
+    for (tool, state) in [("intent__HassTurnOn", "on"), ("intent__HassTurnOff", "off")] {
+        let result = call(tool).await.result();
+        assert_eq!(result["isError"], false, "{result}");
+        ha.until_state("light.reading_lamp", state).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn direct_and_bridged_answers_are_the_same_bytes() {
     let ha = HomeAssistant::running();
     let bridge = ha.bridge().await;
