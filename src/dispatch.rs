@@ -23,6 +23,7 @@ mod writes;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use crate::protocol::message::Request;
@@ -78,6 +79,8 @@ pub struct Call {
     pub wishes: Wishes,
     /// How its client can be reached before the answer, if it can.
     pub downstream: Option<Arc<dyn Downstream>>,
+    /// The headers `Mcp-Param-*` that came with it.
+    pub mirrored: HeaderMap,
 }
 
 /// Figures of the dispatcher, for the status.

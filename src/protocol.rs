@@ -9,6 +9,7 @@ pub mod body;
 pub mod canonical;
 pub mod capabilities;
 pub mod era;
+pub mod input_required;
 pub mod json;
 pub mod message;
 pub mod priority;

@@ -1,38 +1,51 @@
 //! An MCP server behind the bridge: reaches it, greets it, remembers how it is.
 //!
 //! ```text
-//! Upstream            one call: which session, once more or not
-//!   sessions          the pool at work: tasks, waiting, time
-//!     pool            which session a call takes, when one is checked, closed, replaced; sans-IO
+//! Upstream            an upstream, whole
+//!   exchange          one request: which wire, which session, once more or not
+//!     wires           which eras the server speaks
+//!     sessions        the pool at work: tasks, waiting, time
+//!       pool          which session a call takes, when one is checked, closed, replaced; sans-IO
+//!     own_sessions    sessions for clients that the server may ask something
 //!   streamable_http   one address: the messages of a session as POST and DELETE
+//!     modern          the same without sessions
+//!     reading         from the head of an HTTP answer to the response, and what comes in between
 //!     http_client     connections
+//!   downstream        the client, as far as the server reaches it
 //!   acquaintance      what is remembered while it is away
 //! ```
 
 mod acquaintance;
 mod downstream;
+mod exchange;
 pub mod http_client;
+mod modern;
+mod own_sessions;
 pub mod pool;
+mod reading;
 mod sessions;
 mod streamable_http;
 mod trouble;
+mod wires;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use url::{Position, Url};
 
 use crate::protocol::capabilities::Introduction;
-use crate::protocol::message::{Request, Response};
 pub use acquaintance::Health;
 pub use downstream::{Downstream, Reply};
+pub use exchange::Context;
 use http_client::HttpClient;
+use own_sessions::OwnSessions;
 use sessions::Sessions;
 use streamable_http::StreamableHttp;
 pub use trouble::Trouble;
+use wires::Wires;
 
 /// How an upstream is reached.
 #[derive(Debug, Clone)]
@@ -57,6 +70,11 @@ pub struct Settings {
 pub struct Upstream {
     url: Url,
     sessions: Arc<Sessions>,
+    /// Sessions for clients that can be asked. All of them at the first address.
+    own: Arc<OwnSessions>,
+    wires: Wires,
+    /// Whose turn it is among the addresses, where there are no sessions.
+    turn: AtomicUsize,
 }
 
 /// Figures of an upstream, for the status.
@@ -65,6 +83,8 @@ pub struct Figures {
     /// Its sessions, or what stands in their place where the server has none.
     #[serde(flatten)]
     pub pool: pool::Figures,
+    /// Sessions for clients that can be asked something.
+    pub own: usize,
     /// Its addresses.
     pub addresses: Vec<AddressFigures>,
 }
@@ -99,10 +119,14 @@ impl Upstream {
             let token = settings.token.clone();
             StreamableHttp::new(client.clone(), url, token, settings.max_answer)
         };
+        let own = OwnSessions::new(address(settings.url.clone()), settings.pool.idle_timeout);
         let addresses = urls.into_iter().map(address).collect();
         Ok(Self {
             url: settings.url,
             sessions: Sessions::new(settings.pool, addresses),
+            own,
+            wires: Wires::default(),
+            turn: AtomicUsize::new(0),
         })
     }
 
@@ -124,61 +148,33 @@ impl Upstream {
         if known.is_some() {
             return known;
         }
-        let mut tried = Vec::new();
-        let _ = tokio::time::timeout(patience, self.sessions.lease(&mut tried)).await;
+        let get_acquainted = async {
+            let mut tried = Vec::new();
+            if let Err(Trouble::Greeting(refused)) = self.sessions.lease(&mut tried).await {
+                self.is_modern_only(&refused).await;
+            }
+        };
+        let _ = tokio::time::timeout(patience, get_acquainted).await;
         acquaintance.introduction()
     }
 
-    /// Sends a request and waits for its answer. Never sends it twice, but for one case: a server
-    /// that has forgotten the session (404) has not looked at the request, so it gets it once more
-    /// in a new session. Where no connection can be made nothing was sent, so the next address is
-    /// tried.
-    ///
-    /// Nothing is sent after `deadline`, when nobody waits for it any more; what has been sent may
-    /// take longer.
-    ///
-    /// # Errors
-    /// See [`Trouble`].
-    pub async fn exchange(
-        &self,
-        request: &Request,
-        deadline: Instant,
-    ) -> Result<Response, Trouble> {
-        let answer = self.send(request, deadline).await;
-        self.sessions.acquaintance().remember(&answer);
-        answer
-    }
-
-    async fn send(&self, request: &Request, deadline: Instant) -> Result<Response, Trouble> {
-        let late = || Trouble::Greeting(Trouble::Timeout.into());
-        let mut tried = Vec::new();
-        let mut was_forgotten = false;
-        loop {
-            let lease = timeout_at(deadline, self.sessions.lease(&mut tried)).await;
-            let mut lease = lease.map_err(|_| late())??;
-            if Instant::now() >= deadline {
-                return Err(late());
+    /// What it says of itself on the modern wire, at the first address that can be reached.
+    async fn discover(&self) -> Result<Option<Introduction>, Trouble> {
+        let mut last = Trouble::Connect("no address is left".into());
+        for address in self.sessions.addresses() {
+            match address.discover().await {
+                Err(trouble @ (Trouble::Connect(_) | Trouble::Tls(_))) => last = trouble,
+                other => return other,
             }
-            let answer = lease.call(request).await;
-            if lease.is_forgotten() && !was_forgotten {
-                was_forgotten = true;
-                continue;
-            }
-            if matches!(answer, Err(Trouble::Connect(_) | Trouble::Tls(_))) {
-                tried.push(lease.address());
-                if tried.len() < self.sessions.addresses().len() {
-                    continue;
-                }
-            }
-            return answer;
         }
+        Err(last)
     }
 
     /// Keeps its sessions in order until told to stop, and closes them then. A long-lived task;
     /// calls find their way without it, but nothing is checked, nothing grows, and nothing is
     /// closed.
     pub async fn keep(&self, stop: CancellationToken) {
-        self.sessions.keep(stop).await;
+        tokio::join!(self.sessions.keep(stop.clone()), self.own.keep(stop));
     }
 
     /// The figures now.
@@ -191,6 +187,7 @@ impl Upstream {
         });
         Figures {
             pool,
+            own: self.own.len(),
             addresses: addresses.collect(),
         }
     }

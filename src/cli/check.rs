@@ -16,7 +16,7 @@ use crate::error::Failure;
 use crate::homeassistant::Way;
 use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Payload, Request};
-use crate::upstream::{Trouble, Upstream};
+use crate::upstream::{Context, Trouble, Upstream};
 
 /// How long the upstream may take for a step.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -154,7 +154,11 @@ async fn upstream(settings: Settings) -> bool {
 async fn ask(upstream: &Upstream, method: &str) -> Result<RawJson, Bad> {
     let deadline = Instant::now() + PATIENCE;
     match upstream
-        .exchange(&Request::new(Id::number(1), method, None), deadline)
+        .exchange(
+            &Request::new(Id::number(1), method, None),
+            &Context::own(),
+            deadline,
+        )
         .await?
         .payload
     {

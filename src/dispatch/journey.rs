@@ -13,7 +13,7 @@ use super::scheduler::{Experience, Scheduler, Waiting};
 use crate::error::{Code, Failure};
 use crate::protocol::message::{Request, Response};
 use crate::resilience::limit::Class;
-use crate::upstream::{Downstream, Trouble, Upstream};
+use crate::upstream::{Context, Trouble, Upstream};
 
 /// How often a waiting call hears of its place in the queue.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -29,13 +29,13 @@ pub(super) struct Road {
 /// One execution: what has to be brought to the upstream, whoever waits for it.
 pub(super) struct Journey {
     pub road: Arc<Road>,
-    /// As the upstream understands it.
+    /// As its client sent it.
     pub request: Request,
     pub class: Class,
     pub writes: bool,
     pub deadline: Instant,
     /// The client of the call that began it.
-    pub downstream: Option<Arc<dyn Downstream>>,
+    pub context: Context,
 }
 
 impl Journey {
@@ -96,7 +96,7 @@ impl Journey {
         waiting: &mut Waiting,
         places: Option<&mut Places>,
     ) -> Result<(), Failure> {
-        let (Some(downstream), Some(places)) = (&self.downstream, places) else {
+        let (Some(downstream), Some(places)) = (&self.context.downstream, places) else {
             return waiting.turn().await;
         };
         loop {
@@ -111,7 +111,8 @@ impl Journey {
     }
 
     async fn exchange(&self) -> Result<Response, Trouble> {
-        let exchange = self.road.upstream.exchange(&self.request, self.deadline);
+        let upstream = &self.road.upstream;
+        let exchange = upstream.exchange(&self.request, &self.context, self.deadline);
         if self.writes {
             return exchange.await;
         }

@@ -24,7 +24,7 @@ use crate::protocol::era;
 use crate::protocol::message::{Id, Payload, Request, Response};
 use crate::protocol::priority::Priority;
 use crate::resilience::limit::Class;
-use crate::upstream::Upstream;
+use crate::upstream::{Context, Upstream};
 
 /// Brings calls to their answers.
 #[derive(Debug)]
@@ -139,15 +139,15 @@ impl Dispatcher {
         let writes = nature.effect != Effect::Read;
         let journey = Journey {
             road: self.road.clone(),
-            request: if call.revision.is_modern() {
-                era::to_legacy(&call.request)
-            } else {
-                call.request.clone()
-            },
+            request: call.request.clone(),
             class: class_of(&call.request),
             writes,
             deadline,
-            downstream: call.downstream.clone(),
+            context: Context {
+                revision: call.revision,
+                downstream: call.downstream.clone(),
+                mirrored: call.mirrored.clone(),
+            },
         };
         self.flights
             .board(key, writes, |flight| journey.go(arrival, flight))

@@ -204,8 +204,18 @@ impl Sender {
             received,
             wishes,
             downstream,
+            mirrored: self.mirrored(),
         };
         self.bridge.dispatcher.handle(call).await
+    }
+
+    /// The headers that a modern client makes of arguments, for a server that asked for them.
+    fn mirrored(&self) -> HeaderMap {
+        let headers = self.headers.iter();
+        headers
+            .filter(|(name, _)| name.as_str().starts_with("mcp-param-"))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     }
 
     /// The answers to a batch, in the order of its requests; nothing if it had none.

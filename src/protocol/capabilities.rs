@@ -1,5 +1,6 @@
 //! What the bridge says about an upstream in its own `initialize` and `server/discover` answers.
 
+use super::era;
 use super::json::{Members, RawJson};
 use super::revision::Revision;
 
@@ -30,6 +31,20 @@ impl Introduction {
             server_info: without_icons(part("serverInfo")?)?,
             instructions: part("instructions"),
         })
+    }
+
+    /// The parts of a `server/discover` result, whose name for the server stands in its metadata;
+    /// nothing if it is none.
+    pub fn of_discovery(result: &RawJson) -> Option<Self> {
+        let mut members = result.members()?;
+        let meta = members.get("_meta").unwrap_or("{}").to_owned();
+        let meta = Members::parse(meta.as_bytes()).ok()?;
+        let unnamed = RawJson::of(&serde_json::json!({"name": "", "version": ""}));
+        let info = meta
+            .get(era::meta::SERVER_INFO)
+            .and_then(|text| RawJson::parse(text.to_owned().into()).ok());
+        members.set("serverInfo", &info.unwrap_or(unnamed));
+        Self::of_result(&members.write())
     }
 
     /// What is said of an upstream that could not be asked yet: the three kinds of things that Home
@@ -165,6 +180,15 @@ mod tests {
                 Some(r#""Be \u00e9!""#)
             );
         }
+    }
+
+    #[test]
+    fn a_modern_server_is_introduced_by_its_discovery() {
+        let text = r#"{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},
+            "_meta":{"io.modelcontextprotocol/serverInfo":{"name":"m"}}}"#;
+        let result = RawJson::parse(Bytes::from_static(text.as_bytes())).unwrap();
+        let introduction = Introduction::of_discovery(&result).unwrap();
+        assert_eq!(introduction.server_info.as_bytes(), br#"{"name":"m"}"#);
     }
 
     #[test]

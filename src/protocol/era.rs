@@ -127,13 +127,27 @@ pub fn revision_of(request: &Request, headers: RoutingHeaders<'_>) -> Result<Rev
         return Err(EraFault::MissingMeta(meta::CLIENT_CAPABILITIES));
     }
     agree("Mcp-Method", headers.method, Some(&request.method))?;
-    let name = match request.method.as_str() {
-        "tools/call" | "prompts/get" => params.get_str("name"),
-        "resources/read" => params.get_str("uri"),
-        _ => return Ok(revision),
-    };
-    agree("Mcp-Name", headers.name, name.as_deref())?;
+    if let Some(key) = routing_key(&request.method) {
+        agree("Mcp-Name", headers.name, params.get_str(key).as_deref())?;
+    }
     Ok(revision)
+}
+
+/// What `Mcp-Name` says of a request; nothing for methods that have no such header.
+#[must_use]
+pub fn routing_name(request: &Request) -> Option<String> {
+    let key = routing_key(&request.method)?;
+    let params = request.param_members();
+    params.get_str(key).map(Cow::into_owned)
+}
+
+/// The member of `params` that `Mcp-Name` repeats.
+fn routing_key(method: &str) -> Option<&'static str> {
+    match method {
+        "tools/call" | "prompts/get" => Some("name"),
+        "resources/read" => Some("uri"),
+        _ => None,
+    }
 }
 
 /// Holds a header against the member of the body that it repeats.
@@ -198,6 +212,64 @@ pub fn to_legacy(request: &Request) -> Request {
         params.set("_meta", &meta.write());
     }
     request.with_params(params.write())
+}
+
+/// The legacy request as a modern upstream understands it: with the protocol's own keys of `_meta`,
+/// for a client that declared these `capabilities`.
+#[must_use]
+pub fn from_legacy(request: &Request, capabilities: Option<&RawJson>) -> Request {
+    let mut params = request.param_members();
+    let meta = params.get("_meta").unwrap_or("{}").to_owned();
+    let Ok(mut meta) = Members::parse(meta.as_bytes()) else {
+        return request.clone();
+    };
+    let version = RawJson::of(&Revision::V2026_07_28.as_str());
+    meta.set(meta::PROTOCOL_VERSION, &version);
+    let none = RawJson::of(&serde_json::json!({}));
+    meta.set(meta::CLIENT_CAPABILITIES, capabilities.unwrap_or(&none));
+    params.set("_meta", &meta.write());
+    request.with_params(params.write())
+}
+
+/// The result of a modern upstream as a legacy client wants it: without what only the modern
+/// protocol has.
+#[must_use]
+pub fn result_to_legacy(result: &RawJson) -> RawJson {
+    let Some(mut members) = result.members() else {
+        return result.clone();
+    };
+    let mut changed =
+        members.remove_where(|key| matches!(key, "resultType" | "ttlMs" | "cacheScope"));
+    if let Some(text) = members.get("_meta").map(str::to_owned)
+        && let Ok(mut meta) = Members::parse(text.as_bytes())
+        && meta.remove_where(|key| key == meta::SERVER_INFO)
+    {
+        changed = true;
+        if meta.is_empty() {
+            members.remove_where(|key| key == "_meta");
+        } else {
+            members.set("_meta", &meta.write());
+        }
+    }
+    if changed {
+        members.write()
+    } else {
+        result.clone()
+    }
+}
+
+/// What a routing header says of a text: the text itself where a header can carry it, otherwise
+/// wrapped in Base64 (2026-07-28, basic/transports).
+#[must_use]
+pub fn header_value(text: &str) -> String {
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        && text.trim() == text
+        && !(text.starts_with("=?base64?") && text.ends_with("?="));
+    if is_plain {
+        text.to_owned()
+    } else {
+        format!("=?base64?{}?=", BASE64.encode(text.as_bytes()))
+    }
 }
 
 /// The result of a legacy upstream as a modern client wants it: with `resultType`, with caching
@@ -390,6 +462,45 @@ mod tests {
             ..MODERN
         };
         assert_eq!(revision_of(&request, headers), Ok(Revision::V2026_07_28));
+    }
+
+    proptest! {
+        #[test]
+        fn a_header_value_means_what_it_was_made_of(text in ".*") {
+            let value = header_value(&text);
+            prop_assert!(http::HeaderValue::from_str(&value).is_ok());
+            prop_assert_eq!(decode(value.trim()).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_legacy_request_gets_the_metadata_of_the_modern_protocol_and_keeps_its_own() {
+        let request = call(r#"{"name":"x","_meta":{"progressToken":1.50}}"#);
+        let capabilities = RawJson::of(&serde_json::json!({"roots": {}}));
+        let modern = from_legacy(&request, Some(&capabilities));
+        assert_eq!(revision_of(&modern, MODERN), Ok(Revision::V2026_07_28));
+        let text = String::from_utf8(modern.to_bytes().to_vec()).unwrap();
+        assert!(text.contains(r#""progressToken":1.50"#) && text.contains(r#"{"roots":{}}"#));
+        assert_eq!(
+            to_legacy(&modern).params.unwrap().as_bytes(),
+            request.params.unwrap().as_bytes()
+        );
+    }
+
+    #[test]
+    fn a_legacy_client_never_sees_what_only_modern_results_have() {
+        let legacy = |text: &'static str| {
+            let result = RawJson::parse(Bytes::from_static(text.as_bytes())).unwrap();
+            String::from_utf8(result_to_legacy(&result).as_bytes().to_vec()).unwrap()
+        };
+        assert_eq!(
+            legacy(
+                r#"{"a":1.0,"resultType":"complete","ttlMs":0,"cacheScope":"public","_meta":{"io.modelcontextprotocol/serverInfo":{}}}"#
+            ),
+            r#"{"a":1.0}"#
+        );
+        let own = r#"{ "a" : [], "_meta":{"x":1} }"#;
+        assert_eq!(legacy(own), own);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The event stream of the HTML standard (server-sent events): one encoder, one incremental
 //! decoder, no I/O.
 
+use std::time::Duration;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// One event of a stream.
@@ -36,6 +38,8 @@ pub struct Decoder {
     event: Event,
     has_data: bool,
     after_cr: bool,
+    last_id: Option<String>,
+    retry: Option<Duration>,
 }
 
 impl Decoder {
@@ -64,6 +68,25 @@ impl Decoder {
         self.buffer.len() + self.event.data.len()
     }
 
+    /// The id of the last event that had one: where to go on in another stream.
+    pub fn last_id(&self) -> Option<&str> {
+        self.last_id.as_deref()
+    }
+
+    /// How long the server wants to be left alone before it is asked to go on.
+    pub const fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    /// Begins with another stream that goes on where this one broke off; half an event is dropped.
+    pub fn reconnect(&mut self) {
+        *self = Self {
+            last_id: self.last_id.take(),
+            retry: self.retry,
+            ..Self::default()
+        };
+    }
+
     fn line(&mut self, line: &str) -> Option<Event> {
         if line.is_empty() {
             let event = std::mem::take(&mut self.event);
@@ -79,7 +102,13 @@ impl Decoder {
                 self.event.data.push_str(value);
             }
             "event" => value.clone_into(&mut self.event.name),
-            "id" if !value.contains('\0') => self.event.id = Some(value.to_owned()),
+            "id" if !value.contains('\0') => {
+                self.event.id = Some(value.to_owned());
+                self.last_id = self.event.id.clone();
+            }
+            "retry" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                self.retry = value.parse().ok().map(Duration::from_millis);
+            }
             _ => {}
         }
         None
@@ -97,6 +126,16 @@ mod tests {
             .into_iter()
             .map(|event| event.data)
             .collect()
+    }
+
+    #[test]
+    fn where_to_go_on_and_when_is_remembered_across_events() {
+        let mut decoder = Decoder::default();
+        // The event that primes a stream carries nothing but that.
+        let events = decoder.push(b"id: 7\nretry: 250\ndata:\n\ndata: x\n\nretry: soon\n\n");
+        assert_eq!(events.len(), 2);
+        assert_eq!(decoder.last_id(), Some("7"));
+        assert_eq!(decoder.retry(), Some(Duration::from_millis(250)));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::trouble::Trouble;
@@ -17,7 +18,8 @@ const IDLE_CONNECTIONS: usize = 16;
 pub struct Settings {
     /// For the TCP and TLS handshake.
     pub connect_timeout: Duration,
-    /// From the first byte of the request to the last byte of the answer.
+    /// From the first byte of the request to the last byte of the answer. In a stream of events,
+    /// from one piece to the next.
     pub response_timeout: Duration,
     /// Whether certificates must be valid for the name of the server.
     pub verify_tls: bool,
@@ -28,7 +30,10 @@ pub struct Settings {
 /// It follows no redirect (the token would go along), takes no proxy from the environment, and
 /// never repeats a request.
 #[derive(Debug, Clone)]
-pub struct HttpClient(reqwest::Client);
+pub struct HttpClient {
+    client: reqwest::Client,
+    response_timeout: Duration,
+}
 
 impl HttpClient {
     /// A client without connections.
@@ -38,7 +43,7 @@ impl HttpClient {
     pub fn new(settings: &Settings) -> Result<Self, Trouble> {
         reqwest::Client::builder()
             .connect_timeout(settings.connect_timeout)
-            .timeout(settings.response_timeout)
+            .read_timeout(settings.response_timeout)
             .tls_danger_accept_invalid_certs(!settings.verify_tls)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -48,7 +53,10 @@ impl HttpClient {
             .pool_idle_timeout(Duration::from_secs(90))
             .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map(Self)
+            .map(|client| Self {
+                client,
+                response_timeout: settings.response_timeout,
+            })
             .map_err(|error| Trouble::Connect(words(&error)))
     }
 
@@ -62,8 +70,8 @@ impl HttpClient {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Answer, Trouble> {
-        let request = self.0.post(url.clone()).headers(headers).body(body);
-        head(request).await
+        let request = self.client.post(url.clone());
+        self.head(request.headers(headers).body(body)).await
     }
 
     /// Sends a GET and waits for the head of the answer.
@@ -71,7 +79,8 @@ impl HttpClient {
     /// # Errors
     /// As [`HttpClient::post`].
     pub async fn get(&self, url: &Url, headers: HeaderMap) -> Result<Answer, Trouble> {
-        head(self.0.get(url.clone()).headers(headers)).await
+        self.head(self.client.get(url.clone()).headers(headers))
+            .await
     }
 
     /// Sends a DELETE and waits for the head of the answer.
@@ -79,31 +88,34 @@ impl HttpClient {
     /// # Errors
     /// As [`HttpClient::post`].
     pub async fn delete(&self, url: &Url, headers: HeaderMap) -> Result<Answer, Trouble> {
-        head(self.0.delete(url.clone()).headers(headers)).await
+        self.head(self.client.delete(url.clone()).headers(headers))
+            .await
     }
-}
 
-async fn head(request: reqwest::RequestBuilder) -> Result<Answer, Trouble> {
-    request
-        .send()
-        .await
-        .map(Answer)
-        .map_err(|error| trouble(&error))
+    async fn head(&self, request: reqwest::RequestBuilder) -> Result<Answer, Trouble> {
+        let until = Instant::now() + self.response_timeout;
+        let response = request.send().await.map_err(|error| trouble(&error))?;
+        Ok(Answer { response, until })
+    }
 }
 
 /// The head of an answer; its body comes piece by piece.
 #[derive(Debug)]
-pub struct Answer(reqwest::Response);
+pub struct Answer {
+    response: reqwest::Response,
+    /// When the whole of it must be there, if it is asked for as a whole.
+    until: Instant,
+}
 
 impl Answer {
     /// The HTTP status.
     pub fn status(&self) -> u16 {
-        self.0.status().as_u16()
+        self.response.status().as_u16()
     }
 
     /// A header, if it is readable text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.0
+        self.response
             .headers()
             .get(name)
             .and_then(|value| value.to_str().ok())
@@ -114,7 +126,7 @@ impl Answer {
     /// # Errors
     /// A time limit, or a connection that broke off before the end.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, Trouble> {
-        self.0.chunk().await.map_err(|error| {
+        self.response.chunk().await.map_err(|error| {
             if error.is_timeout() {
                 Trouble::Timeout
             } else {
@@ -127,9 +139,16 @@ impl Answer {
     ///
     /// # Errors
     /// As [`Answer::piece`], and [`Trouble::TooLarge`].
-    pub async fn body(mut self, limit: usize) -> Result<Bytes, Trouble> {
+    pub async fn body(self, limit: usize) -> Result<Bytes, Trouble> {
+        let until = self.until;
+        timeout_at(until, self.whole(limit))
+            .await
+            .unwrap_or(Err(Trouble::Timeout))
+    }
+
+    async fn whole(mut self, limit: usize) -> Result<Bytes, Trouble> {
         let announced = self
-            .0
+            .response
             .content_length()
             .and_then(|n| usize::try_from(n).ok())
             .unwrap_or(0);

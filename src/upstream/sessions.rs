@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::acquaintance::Acquaintance;
+use super::downstream::Downstream;
 use super::pool::{self, Choice, MemberId, Outcome, Pool, Work};
 use super::streamable_http::{Session, StreamableHttp};
 use super::trouble::Trouble;
+use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Request, Response};
 
 /// A session that does not answer a ping within this time is taken for broken.
@@ -207,7 +209,7 @@ impl Sessions {
 
     async fn check(self: Arc<Self>, id: MemberId, session: Arc<Session>) {
         let ping = Request::new(Id::number(0), "ping", None);
-        let answer = self.addresses[id.address()].call(&ping, &session);
+        let answer = self.addresses[id.address()].call(&ping, &session, None);
         let (answer, outcome) = match timeout(CHECK_TIMEOUT, answer).await {
             Ok(answer) => (answer.map(drop), None),
             Err(_) => (Err(Trouble::Timeout), Some(Outcome::Broken)),
@@ -266,10 +268,14 @@ struct Opening {
 impl Opening {
     async fn run(mut self) {
         let address = &self.sessions.addresses[self.id.address()];
-        self.greeted = address.greet().await.map(|(session, introduction)| {
-            self.sessions.acquaintance.greeted(introduction);
-            Arc::new(session)
-        });
+        let nothing = RawJson::of(&serde_json::json!({}));
+        self.greeted = address
+            .greet(&nothing)
+            .await
+            .map(|(session, introduction)| {
+                self.sessions.acquaintance.greeted(introduction);
+                Arc::new(session)
+            });
     }
 }
 
@@ -310,12 +316,21 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Sends a request and gives its answer.
-    pub(super) async fn call(&mut self, request: &Request) -> Result<Response, Trouble> {
+    /// Sends a request and gives its answer. What the server says meanwhile goes to `downstream`.
+    pub(super) async fn call(
+        &mut self,
+        request: &Request,
+        downstream: Option<&dyn Downstream>,
+    ) -> Result<Response, Trouble> {
         let address = &self.sessions.addresses[self.id.address()];
-        let answer = address.call(request, &self.session).await;
+        let answer = address.call(request, &self.session, downstream).await;
         self.outcome = outcome_of(&answer, &self.session);
         answer
+    }
+
+    /// Whether the server remembers the session.
+    pub(super) fn is_stateful(&self) -> bool {
+        self.session.is_stateful()
     }
 
     /// The place of its address in the list of addresses.

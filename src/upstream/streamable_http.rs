@@ -1,4 +1,5 @@
-//! Streamable HTTP towards a legacy MCP server: one POST a request, answered as JSON or as events.
+//! Streamable HTTP towards an MCP server at one address: one POST a message, and the sessions of the
+//! legacy revisions.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,17 +10,21 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::downstream::Downstream;
 use super::http_client::{Answer, HttpClient};
+use super::reading::Reading;
 use super::shown;
 use super::trouble::Trouble;
 use crate::protocol::capabilities::Introduction;
 use crate::protocol::json::RawJson;
-use crate::protocol::message::{Id, Message, Payload, Request, Response};
+use crate::protocol::message::{Id, Payload, Request, Response};
 use crate::protocol::revision::Revision;
-use crate::protocol::sse::Decoder;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+/// Bytes of an error page; only its beginning is told.
+const MAX_REFUSAL: usize = 64 << 10;
 /// For the DELETE of a session, which nobody waits for but a bridge that stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -60,7 +65,7 @@ impl Session {
 }
 
 /// One MCP server behind one address.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct StreamableHttp {
     client: HttpClient,
     url: Url,
@@ -87,20 +92,36 @@ impl StreamableHttp {
         &self.url
     }
 
-    /// Greets the server: the handshake of the legacy revisions, with nothing offered, since
-    /// nothing that needs the server to call back can be carried.
-    pub(super) async fn greet(&self) -> Result<(Session, Introduction), Trouble> {
+    /// Bytes of an answer; larger ones are refused.
+    pub(super) const fn max_answer(&self) -> usize {
+        self.max_answer
+    }
+
+    /// Greets the server: the handshake of the legacy revisions, on behalf of clients that declared
+    /// these `capabilities`.
+    pub(super) async fn greet(
+        &self,
+        capabilities: &RawJson,
+    ) -> Result<(Session, Introduction), Trouble> {
         let params = serde_json::json!({
             "protocolVersion": Revision::NEWEST_LEGACY.as_str(),
-            "capabilities": {},
+            "capabilities": capabilities,
             "clientInfo": {"name": "mcp-bridge", "version": env!("CARGO_PKG_VERSION")},
         });
         let request = Request::new(Id::number(0), "initialize", Some(RawJson::of(&params)));
-        let answer = self.post(request.to_bytes(), None).await?;
+        let answer = self
+            .accepted(self.post(request.to_bytes(), None).await?)
+            .await?;
         let id = answer
             .header(SESSION.as_str())
             .and_then(|id| HeaderValue::from_str(id).ok());
-        let greeted = match self.read(answer, &request.id).await {
+        let reading = Reading {
+            server: self,
+            session: None,
+            id: &request.id,
+            downstream: None,
+        };
+        let greeted = match reading.response(answer).await {
             Ok(response) => agreement(response),
             Err(trouble) => Err(trouble),
         };
@@ -117,7 +138,7 @@ impl StreamableHttp {
         let session = Session::new(id, revision);
         if session.is_stateful() {
             let ready = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-            let told = self.post(Bytes::from_static(ready), Some(&session)).await;
+            let told = self.tell(Bytes::from_static(ready), Some(&session)).await;
             if let Err(trouble) = told {
                 self.close(&session).await;
                 return Err(trouble);
@@ -126,17 +147,53 @@ impl StreamableHttp {
         Ok((session, introduction))
     }
 
-    /// Sends one request and gives its answer, under the request's own id.
+    /// Sends one request and gives its answer, under the request's own id. What the server says
+    /// meanwhile goes to `downstream`.
     pub(super) async fn call(
         &self,
         request: &Request,
         session: &Session,
+        downstream: Option<&dyn Downstream>,
     ) -> Result<Response, Trouble> {
         let other = session.other_id(&request.id);
         let other = other.map(|id| request.with_id(id));
         let sent = other.as_ref().unwrap_or(request);
-        let answer = self.post(sent.to_bytes(), Some(session)).await?;
-        Ok(self.read(answer, &sent.id).await?.with_id(&request.id))
+        let answer = self
+            .accepted(self.post(sent.to_bytes(), Some(session)).await?)
+            .await?;
+        let reading = Reading {
+            server: self,
+            session: Some(session),
+            id: &sent.id,
+            downstream,
+        };
+        Ok(reading.response(answer).await?.with_id(&request.id))
+    }
+
+    /// Sends a message that gets no answer.
+    pub(super) async fn tell(&self, body: Bytes, session: Option<&Session>) -> Result<(), Trouble> {
+        self.accepted(self.post(body, session).await?)
+            .await
+            .map(drop)
+    }
+
+    /// Opens the stream of what the server says by itself; with `after`, the rest of one that broke
+    /// off.
+    pub(super) async fn listen(
+        &self,
+        session: &Session,
+        after: Option<&str>,
+    ) -> Result<Answer, Trouble> {
+        let mut headers = self.headers(Some(session))?;
+        headers.insert(
+            header::ACCEPT,
+            HeaderValue::from_static("text/event-stream"),
+        );
+        if let Some(last) = after.and_then(|id| HeaderValue::from_str(id).ok()) {
+            headers.insert(LAST_EVENT, last);
+        }
+        self.accepted(self.client.get(&self.url, headers).await?)
+            .await
     }
 
     /// Tells the server that the session is not needed any more. A server that does not hear it
@@ -154,7 +211,15 @@ impl StreamableHttp {
     }
 
     async fn post(&self, body: Bytes, session: Option<&Session>) -> Result<Answer, Trouble> {
-        let mut headers = self.headers(session)?;
+        self.post_with(self.headers(session)?, body).await
+    }
+
+    /// Sends a message with these headers, and those that every POST has.
+    pub(super) async fn post_with(
+        &self,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Trouble> {
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
@@ -163,28 +228,29 @@ impl StreamableHttp {
             header::ACCEPT,
             HeaderValue::from_static("application/json, text/event-stream"),
         );
-        let answer = self.client.post(&self.url, headers, body).await?;
+        self.client.post(&self.url, headers, body).await
+    }
+
+    /// The answer of a server that took the message.
+    pub(super) async fn accepted(&self, answer: Answer) -> Result<Answer, Trouble> {
         match answer.status() {
             200..=299 => Ok(answer),
             300..=399 => {
                 let location = answer
                     .header("location")
-                    .and_then(|l| self.url.join(l).ok());
+                    .and_then(|location| self.url.join(location).ok());
                 let location = location.as_ref().map_or_else(|| "nowhere".into(), shown);
                 Err(Trouble::Redirect(location))
             }
             status => {
-                let body = answer.body(self.max_answer).await.unwrap_or_default();
-                Err(Trouble::Status {
-                    status,
-                    text: beginning(&body),
-                })
+                let body = answer.body(MAX_REFUSAL).await.unwrap_or_default();
+                Err(refusal(status, &body))
             }
         }
     }
 
     /// Who the bridge is, and in which session it speaks.
-    fn headers(&self, session: Option<&Session>) -> Result<HeaderMap, Trouble> {
+    pub(super) fn headers(&self, session: Option<&Session>) -> Result<HeaderMap, Trouble> {
         let mut headers = HeaderMap::with_capacity(5);
         if let Some(token) = &self.token {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
@@ -202,59 +268,13 @@ impl StreamableHttp {
         }
         Ok(headers)
     }
+}
 
-    async fn read(&self, answer: Answer, id: &Id) -> Result<Response, Trouble> {
-        let kind = answer
-            .header("content-type")
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        if kind.starts_with("text/event-stream") {
-            return self.read_events(answer, id).await;
-        }
-        let status = answer.status();
-        let body = answer.body(self.max_answer).await?;
-        if body.is_empty() {
-            return Err(Trouble::NotAnAnswer(format!(
-                "HTTP {status} without a body"
-            )));
-        }
-        match Message::parse(&body) {
-            Ok(Message::Response(response)) if response.id.as_ref() == Some(id) => Ok(response),
-            Ok(Message::Response(_)) => {
-                Err(Trouble::NotAnAnswer("it answers another request".into()))
-            }
-            Ok(_) => Err(Trouble::NotAnAnswer(
-                "it is a message, but no answer".into(),
-            )),
-            Err(why) => Err(Trouble::NotAnAnswer(format!(
-                "{why}; it begins {:?}",
-                beginning(&body)
-            ))),
-        }
-    }
-
-    /// Waits for the answer among the events of the stream. Nothing else on it concerns a client
-    /// that offered nothing.
-    async fn read_events(&self, mut answer: Answer, id: &Id) -> Result<Response, Trouble> {
-        let mut decoder = Decoder::default();
-        while let Some(piece) = answer.piece().await? {
-            for event in decoder.push(&piece) {
-                let message = Message::parse(&Bytes::from(event.data));
-                if let Ok(Message::Response(response)) = message
-                    && response.id.as_ref() == Some(id)
-                {
-                    return Ok(response);
-                }
-            }
-            if decoder.buffered() > self.max_answer {
-                return Err(Trouble::TooLarge {
-                    limit: self.max_answer,
-                });
-            }
-        }
-        Err(Trouble::Truncated(
-            "the stream ended without the answer".into(),
-        ))
+/// What a status other than success means.
+pub(super) fn refusal(status: u16, body: &[u8]) -> Trouble {
+    Trouble::Status {
+        status,
+        text: beginning(body),
     }
 }
 
@@ -282,7 +302,7 @@ fn agreement(response: Response) -> Result<(Revision, Introduction), Trouble> {
 }
 
 /// The first line's worth of a body, fit for a log line.
-fn beginning(body: &[u8]) -> String {
+pub(super) fn beginning(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(200)]);
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -9,7 +9,7 @@ use std::time::Duration;
 use mcp_bridge::demo::{self, DemoHouse, Fault};
 use mcp_bridge::protocol::json::RawJson;
 use mcp_bridge::protocol::message::{Id, Payload, Request, Response};
-use mcp_bridge::upstream::{self, Trouble, Upstream, http_client, pool};
+use mcp_bridge::upstream::{self, Context, Trouble, Upstream, http_client, pool};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
@@ -83,7 +83,8 @@ trait Ask {
 
 impl Ask for Upstream {
     async fn ask(&self, request: &Request) -> Result<Response, Trouble> {
-        self.exchange(request, Instant::now() + NEVER).await
+        let deadline = Instant::now() + NEVER;
+        self.exchange(request, &Context::own(), deadline).await
     }
 }
 
