@@ -13,6 +13,7 @@ mod progress;
 pub mod queue;
 mod record;
 mod retry;
+mod runtime;
 mod scheduler;
 pub mod schema;
 mod tool_call;

@@ -6,16 +6,15 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
-use tokio::time::Instant;
 
 use super::deduplication::{
     Arrival, Deduplication, ExecutionId, Figures, Key, Remaining, Settings,
 };
+use super::runtime::{AbortHandle, Instant, Mutex, lock, spawn};
 use crate::error::{Code, Failure};
 use crate::protocol::message::Response;
 
@@ -221,7 +220,7 @@ impl Flights {
         let execution = execute(flight.clone());
         let flights = self.clone();
         let land = flight.clone();
-        let task = tokio::spawn(async move {
+        let task = spawn(async move {
             // Whoever waits hears of a defect of ours, too; nobody would land it otherwise.
             let outcome = match AssertUnwindSafe(execution).catch_unwind().await {
                 Ok(outcome) => outcome,
@@ -274,8 +273,4 @@ impl Flights {
     pub(super) fn figures(&self) -> Figures {
         lock(&self.state).deduplication.figures()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

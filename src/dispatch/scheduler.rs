@@ -1,13 +1,13 @@
 //! The queue at work: gives the real time to the state machines and wakes the calls that may start.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, timeout_at};
 
 use super::queue::{self, Arrival, Queue, Refusal, Ticket};
+use super::runtime::{Instant, Mutex, MutexGuard, lock, random, sleep_until, spawn, timeout_at};
 use crate::error::{Code, Failure};
 use crate::resilience::breaker::{self, Allowed, Breaker, Pass};
 use crate::resilience::limit::{self, Class, Limit, Running};
@@ -109,7 +109,7 @@ impl State {
         };
         self.limit.finish(now, underway.running, limit);
         match (underway.pass, breaker) {
-            (Some(pass), Some(outcome)) => self.breaker.record(now, pass, outcome, rand::random()),
+            (Some(pass), Some(outcome)) => self.breaker.record(now, pass, outcome, random()),
             (Some(pass), None) => self.breaker.abandon(pass),
             (None, _) => {}
         }
@@ -369,8 +369,8 @@ impl Scheduler {
         }
         state.alarm = Some(until);
         let own = self.own.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep_until(until).await;
+        spawn(async move {
+            sleep_until(until).await;
             if let Some(scheduler) = own.upgrade() {
                 let mut state = scheduler.lock();
                 state.alarm = None;
@@ -431,7 +431,7 @@ impl Scheduler {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
