@@ -13,7 +13,7 @@ use super::file::{Arguments, Config, Queue, Secret};
 use super::sources::Environment;
 use super::{ConfigError, Fault, Settings};
 use crate::homeassistant::{Address, Supervisor, Wish};
-use crate::resilience::breaker;
+use crate::resilience::{breaker, limit};
 use crate::{access, dispatch, http, server, telemetry, upstream};
 
 /// Fewer characters than this can be guessed.
@@ -201,9 +201,9 @@ fn dispatch_settings(
             queue: dispatch::queue::Settings {
                 max_waiting: queue.max_waiting,
                 max_waiting_per_client: queue.max_waiting_per_client,
-                limit: queue.max_parallel_calls,
                 aging_interval: queue.aging_interval,
             },
+            limit: limit::Settings::up_to(queue.max_parallel_calls),
             breaker: breaker::Settings {
                 probe_lease: longest_call + Duration::from_secs(10),
                 ..breaker::Settings::default()

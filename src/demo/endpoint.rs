@@ -15,7 +15,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 use jiff::Zoned;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::fault::{Abort, Faults};
@@ -38,6 +38,7 @@ pub(super) struct Endpoint {
     pub(super) record: Mutex<Record>,
     pub(super) faults: Mutex<Faults>,
     pub(super) sessions: Mutex<Sessions>,
+    workers: Semaphore,
     /// Told whenever the record changes.
     pub(super) changed: watch::Sender<()>,
 }
@@ -45,6 +46,7 @@ pub(super) struct Endpoint {
 impl Endpoint {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
+            workers: Semaphore::new(settings.workers),
             settings,
             house: Mutex::new(House::furnished()),
             record: Mutex::default(),
@@ -120,6 +122,7 @@ impl Endpoint {
         };
         // Even a sleep of no length lasts until the timer's next tick, a millisecond later.
         if !latency.is_zero() {
+            let _worker = self.workers.acquire().await;
             tokio::time::sleep(latency).await;
         }
         let now = Zoned::now();

@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,18 +36,22 @@ pub struct Settings {
     pub service_time: Duration,
     /// How much longer it takes for each other POST that is in flight when it begins.
     pub latency_per_concurrent: Duration,
+    /// How many requests take that time at once, at most `Semaphore::MAX_PERMITS`; the others wait
+    /// for their turn before it.
+    pub workers: usize,
     /// Whether to play a stateful legacy server, which issues session ids and insists on them.
     pub sessions: bool,
 }
 
 impl Default for Settings {
-    /// A free port of the loopback interface, no token, and answers at once.
+    /// A free port of the loopback interface, no token, and answers at once to everybody.
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             token: None,
             service_time: Duration::ZERO,
             latency_per_concurrent: Duration::ZERO,
+            workers: Semaphore::MAX_PERMITS,
             sessions: false,
         }
     }

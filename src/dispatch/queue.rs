@@ -37,8 +37,6 @@ pub struct Settings {
     pub max_waiting: usize,
     /// Calls of one client that may wait.
     pub max_waiting_per_client: usize,
-    /// Calls that may run at the upstream at the same time, to begin with.
-    pub limit: usize,
     /// After this long a waiting call rises one priority.
     pub aging_interval: Duration,
 }
@@ -181,11 +179,11 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// An empty queue.
+    /// An empty queue that starts nothing before [`Queue::set_limit`].
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            limit: settings.limit,
+            limit: 0,
             mode: Mode::Open,
             next: 0,
             entries: HashMap::new(),

@@ -17,6 +17,8 @@ use crate::resilience::limit::{self, Class, Limit, Running};
 pub struct Settings {
     /// The queue.
     pub queue: queue::Settings,
+    /// How many calls may run at the upstream at once.
+    pub limit: limit::Settings,
     /// The breaker in front of the upstream.
     pub breaker: breaker::Settings,
 }
@@ -284,10 +286,9 @@ impl Scheduler {
     /// A scheduler over an empty queue.
     pub(super) fn new(settings: Settings) -> Arc<Self> {
         let now = Instant::now().into_std();
-        let max = settings.queue.limit;
         let state = State {
             queue: Queue::new(settings.queue),
-            limit: Limit::new(limit::Settings::up_to(max)),
+            limit: Limit::new(settings.limit),
             breaker: Breaker::new(settings.breaker, now),
             waiting: HashMap::new(),
             underway: HashMap::new(),

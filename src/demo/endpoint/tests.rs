@@ -191,6 +191,22 @@ async fn latency_grows_with_the_load_but_a_ping_is_free() {
 }
 
 #[tokio::test]
+async fn one_worker_does_one_thing_after_the_other() {
+    let service_time = Duration::from_millis(20);
+    let house = house_with(Settings {
+        service_time,
+        workers: 1,
+        ..Settings::default()
+    })
+    .await;
+    let posts = [1, 2].map(|id| post(&turn_on(id)));
+    let (first, second) = tokio::join!(send(&house, &posts[0]), send(&house, &posts[1]));
+    assert_eq!((first.status, second.status), (200, 200));
+    let executed = house.executed();
+    assert!(executed[1].finished - executed[0].finished >= service_time);
+}
+
+#[tokio::test]
 async fn a_stateful_house_issues_sessions_and_insists_on_them() {
     let house = house_with(Settings {
         sessions: true,

@@ -11,12 +11,13 @@ fn origin() -> Instant {
 }
 
 fn queue(max_waiting: usize, limit: usize) -> Queue {
-    Queue::new(Settings {
+    let mut queue = Queue::new(Settings {
         max_waiting,
         max_waiting_per_client: max_waiting,
-        limit,
         aging_interval: 5 * SECOND,
-    })
+    });
+    queue.set_limit(limit);
+    queue
 }
 
 fn call(now: Instant, client: &str, priority: Priority, effect: Effect) -> Arrival {
@@ -219,10 +220,10 @@ fn one_client_cannot_fill_the_queue() {
     let settings = Settings {
         max_waiting: 10,
         max_waiting_per_client: 2,
-        limit: 1,
         aging_interval: SECOND,
     };
     let mut queue = Queue::new(settings);
+    queue.set_limit(1);
     for _ in 0..3 {
         offer(&mut queue, now, "a", Normal, Effect::Read);
         started(&mut queue, now);
@@ -373,9 +374,11 @@ fn steps(length: usize) -> impl Strategy<Value = Vec<Step>> {
 struct Driver {
     calls: HashMap<Ticket, Arrival>,
     accepted: Vec<Ticket>,
-    started: Vec<Ticket>,
+    started: BTreeSet<Ticket>,
     running: Vec<Ticket>,
     resting: Vec<Ticket>,
+    /// Those that were suspended since they started.
+    again: BTreeSet<Ticket>,
     over: BTreeSet<Ticket>,
 }
 
@@ -436,7 +439,10 @@ impl Driver {
                 more_urgent.clone().all(Level::is_quiet),
                 "the_most_urgent_goes_first"
             );
-            self.started.push(ticket);
+            assert!(
+                self.started.insert(ticket) || self.again.remove(&ticket),
+                "a_call_starts_once_and_again_only_after_it_was_suspended"
+            );
             self.running.push(ticket);
         }
         for ticket in &self.accepted {
@@ -553,6 +559,7 @@ fn run(steps: &[Step], max_waiting: usize, limit: usize) {
                 let ticket = driver.running.remove(i % driver.running.len());
                 queue.suspend(ticket);
                 driver.resting.push(ticket);
+                driver.again.insert(ticket);
             }
             Step::Resume(i) if !driver.resting.is_empty() => {
                 let ticket = driver.resting.remove(i % driver.resting.len());
@@ -581,8 +588,6 @@ fn run(steps: &[Step], max_waiting: usize, limit: usize) {
         queue.conflicts.is_empty() && queue.aging.is_empty(),
         "nothing_is_left_behind"
     );
-    let mut once = driver.started.clone();
-    once.dedup();
     assert_eq!(
         driver.accepted.len(),
         driver.over.len(),

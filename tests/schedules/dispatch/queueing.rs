@@ -10,7 +10,7 @@ use super::scheduler::{Experience, Scheduler, Settings};
 use crate::error::{Code, Failure};
 use crate::protocol::priority::Priority;
 use crate::resilience::limit::Class;
-use crate::resilience::{backoff, breaker};
+use crate::resilience::{backoff, breaker, limit};
 
 const LIMIT: usize = 2;
 /// So far away that only a call that was forgotten comes to it.
@@ -22,8 +22,11 @@ fn scheduler() -> Arc<Scheduler> {
         queue: queue::Settings {
             max_waiting: 4,
             max_waiting_per_client: 4,
-            limit: LIMIT,
             aging_interval: Duration::from_secs(5),
+        },
+        limit: limit::Settings {
+            min: LIMIT,
+            ..limit::Settings::up_to(LIMIT)
         },
         breaker: breaker::Settings {
             consecutive_failures: 2,
