@@ -14,7 +14,7 @@ use crate::access::{Access, Admin, Registry, RegistryError, Token};
 use crate::config::Settings;
 use crate::demo::{self, DemoHouse};
 use crate::dispatch::Dispatcher;
-use crate::homeassistant::{LocateError, Located, Way, locate};
+use crate::homeassistant::{HomeAssistant, LocateError, Located, Report, Way, locate};
 use crate::http::{self, Bridge, Guard};
 use crate::server;
 use crate::upstream::http_client::HttpClient;
@@ -75,18 +75,15 @@ impl App {
         let admin = bind("admin_listen", settings.admin_listen).await?;
         let operators = Admin::open(settings.admin_token, &Registry::new(&settings.data))?;
         let access = Arc::new(Access::open(
-            settings.access,
+            settings.access.clone(),
             Registry::new(&settings.data),
         )?);
-        let (upstream, way, house) = find_upstream(
-            settings.demo,
-            settings.wish,
-            settings.upstream_urls,
-            settings.upstream_http,
-            settings.upstream_pool,
-            settings.max_answer,
-        )
-        .await?;
+        let Found {
+            upstream,
+            way,
+            house,
+            home_assistant,
+        } = find_upstream(&settings).await?;
         let upstream = Arc::new(upstream);
         let dispatcher = Arc::new(Dispatcher::new(settings.dispatch, upstream.clone()));
         let bridge = Arc::new(Bridge::new(
@@ -95,6 +92,7 @@ impl App {
             operators,
             dispatcher.clone(),
             way.name(),
+            home_assistant.clone(),
         ));
         let app = Self {
             lan: lan.1,
@@ -120,6 +118,13 @@ impl App {
         app.spawn(watch(access.clone(), app.stop.clone()));
         let stop = app.stop.clone();
         app.spawn(async move { upstream.keep(stop).await });
+        if let Some(home_assistant) = home_assistant {
+            let stop = app.stop.clone();
+            app.spawn(async move {
+                stop.run_until_cancelled(home_assistant.listen(report))
+                    .await;
+            });
+        }
         tracing::info!(
             lan = %app.lan,
             admin = %app.admin,
@@ -214,19 +219,26 @@ async fn bind(
     Ok((listener, bound))
 }
 
+/// What was found where the upstream should be.
+#[derive(Debug)]
+pub struct Found {
+    /// The upstream.
+    pub upstream: Upstream,
+    /// How it is reached.
+    pub way: Way,
+    /// The built-in house, if it takes the place of Home Assistant.
+    pub house: Option<DemoHouse>,
+    /// The Home Assistant that the upstream is a part of, if its events are to be listened to.
+    pub home_assistant: Option<Arc<HomeAssistant>>,
+}
+
 /// Finds the upstream, or starts the built-in house in its place.
 ///
 /// # Errors
 /// See [`StartError`].
-pub async fn find_upstream(
-    demo: bool,
-    wish: crate::homeassistant::Wish,
-    further_urls: Vec<url::Url>,
-    http: upstream::http_client::Settings,
-    pool: upstream::pool::Settings,
-    max_answer: usize,
-) -> Result<(Upstream, Way, Option<DemoHouse>), StartError> {
-    let (located, house) = if demo {
+pub async fn find_upstream(settings: &Settings) -> Result<Found, StartError> {
+    let http = &settings.upstream_http;
+    let (located, house) = if settings.demo {
         let token = Token::generate().map_err(StartError::Demo)?;
         let settings = demo::Settings {
             token: Some(token.reveal().to_owned()),
@@ -245,19 +257,43 @@ pub async fn find_upstream(
             Some(house),
         )
     } else {
-        (locate(wish, &HttpClient::new(&http)?).await?, None)
+        let wish = settings.wish.clone();
+        (locate(wish, &HttpClient::new(http)?).await?, None)
+    };
+    // Several addresses are several servers, of which one Home Assistant knows nothing.
+    let home_assistant = if settings.upstream_urls.is_empty() {
+        HomeAssistant::at(&located, settings.home_assistant, http)?
+    } else {
+        None
     };
     let Located { url, token, way } = located;
     let upstream = Upstream::new(upstream::Settings {
         url,
         // The token of the built-in house is for nobody else.
-        further_urls: if demo { Vec::new() } else { further_urls },
+        further_urls: if settings.demo {
+            Vec::new()
+        } else {
+            settings.upstream_urls.clone()
+        },
         token,
-        max_answer,
-        http,
-        pool,
+        max_answer: settings.max_answer,
+        http: http.clone(),
+        pool: settings.upstream_pool,
     })?;
-    Ok((upstream, way, house))
+    Ok(Found {
+        upstream,
+        way,
+        house,
+        home_assistant,
+    })
+}
+
+/// Takes note of what happens in Home Assistant.
+fn report(report: Report) {
+    match report {
+        Report::Presence(presence) => tracing::info!(?presence, "Home Assistant"),
+        Report::Change(change) => tracing::debug!(?change, "Home Assistant"),
+    }
 }
 
 /// Follows the register of clients.

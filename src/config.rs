@@ -15,7 +15,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::homeassistant::Wish;
-use crate::{access, dispatch, http, server, telemetry, upstream};
+use crate::{access, dispatch, homeassistant, http, server, telemetry, upstream};
 pub use file::{Config, Profile, Secret};
 pub use options::Options;
 pub use sources::{Environment, Flags, Loaded, data_folder, listen, load};
@@ -43,6 +43,8 @@ pub struct Settings {
     pub max_answer: usize,
     /// The HTTP client towards the upstream.
     pub upstream_http: upstream::http_client::Settings,
+    /// Home Assistant beyond its MCP server.
+    pub home_assistant: homeassistant::Settings,
     /// The listeners.
     pub server: server::Settings,
     /// How long the end may take.

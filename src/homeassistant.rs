@@ -1,5 +1,86 @@
-//! Home Assistant as more than an MCP server: where it is and how to get in.
+//! Home Assistant as more than an MCP server: where it is, how it is, what it knows.
 
+mod knowledge;
 mod locate;
+mod websocket;
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use crate::upstream::http_client::{self, HttpClient};
+use crate::upstream::{Description, Insight, Presence, Trouble};
+use knowledge::Knowledge;
+pub use knowledge::Report;
 pub use locate::{Address, LocateError, Located, Supervisor, Way, Wish, locate};
+use websocket::Listener;
+
+/// What the bridge does with Home Assistant beyond calling its MCP server.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Whether to listen to its events.
+    pub events: bool,
+}
+
+/// The Home Assistant behind the upstream.
+#[derive(Debug)]
+pub struct HomeAssistant {
+    websocket: websocket::Address,
+    knowledge: Mutex<Knowledge>,
+}
+
+impl HomeAssistant {
+    /// The Home Assistant at this place; nothing if there is none, or if nobody wants to know.
+    ///
+    /// # Errors
+    /// When the TLS library cannot be set up.
+    pub fn at(
+        located: &Located,
+        settings: Settings,
+        http: &http_client::Settings,
+    ) -> Result<Option<Arc<Self>>, Trouble> {
+        let token: Option<SecretString> = located.token.clone();
+        let (Some(url), Some(token), true) = (located.websocket(), token, settings.events) else {
+            return Ok(None);
+        };
+        let client = HttpClient::for_upgrades(http)?;
+        Ok(Some(Arc::new(Self {
+            websocket: websocket::Address { client, url, token },
+            knowledge: Mutex::new(Knowledge::new(Instant::now().into_std())),
+        })))
+    }
+
+    /// Listens to its events until it is dropped. A long-lived task. `tell` is told of everything
+    /// that happens, in its order; it must not take long.
+    pub async fn listen(&self, tell: impl Fn(Report)) {
+        Listener::new(&self.websocket, &self.knowledge, tell)
+            .run()
+            .await;
+    }
+
+    /// The figures now.
+    pub fn figures(&self) -> Figures {
+        Figures(self.knowledge().figures(Instant::now().into_std()))
+    }
+
+    fn knowledge(&self) -> MutexGuard<'_, Knowledge> {
+        self.knowledge
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Insight for HomeAssistant {
+    fn presence(&self) -> Presence {
+        self.knowledge().presence()
+    }
+
+    fn meant(&self, description: &Description) -> Option<Vec<Arc<str>>> {
+        self.knowledge().meant(description)
+    }
+}
+
+/// What is known of Home Assistant, for the status.
+#[derive(Debug, serde::Serialize)]
+pub struct Figures(knowledge::Figures);

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use crate::access::{Access, Admin};
 use crate::dispatch::Dispatcher;
+use crate::homeassistant::HomeAssistant;
 pub use ingress::{Guard, Person};
 pub use router::{admin, lan};
 
@@ -48,19 +49,22 @@ pub struct Bridge {
     admin: Admin,
     dispatcher: Arc<Dispatcher>,
     way: &'static str,
+    home_assistant: Option<Arc<HomeAssistant>>,
     started: Instant,
     draining: AtomicBool,
     asked: Arc<asked::Asked>,
 }
 
 impl Bridge {
-    /// Puts the parts together; `way` is how the upstream was found, for the status.
+    /// Puts the parts together; `way` is how the upstream was found, for the status, and
+    /// `home_assistant` what it is a part of, if that is known.
     pub fn new(
         settings: Settings,
         access: Arc<Access>,
         admin: Admin,
         dispatcher: Arc<Dispatcher>,
         way: &'static str,
+        home_assistant: Option<Arc<HomeAssistant>>,
     ) -> Self {
         let (started, draining) = (Instant::now(), AtomicBool::new(false));
         Self {
@@ -69,6 +73,7 @@ impl Bridge {
             admin,
             dispatcher,
             way,
+            home_assistant,
             started,
             draining,
             asked: Arc::default(),

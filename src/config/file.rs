@@ -115,6 +115,8 @@ pub struct Config {
     pub queue: Queue,
     /// How arguments are held against the schemas of tools.
     pub arguments: Arguments,
+    /// Home Assistant beyond its MCP server.
+    pub home_assistant: HomeAssistant,
     /// Bounds of what is taken from outside.
     pub limits: Limits,
     /// Who may come in, besides holding a token.
@@ -177,6 +179,19 @@ pub struct Arguments {
     pub wrap: bool,
     /// Take the words of a closed set in any case.
     pub ignore_case: bool,
+}
+
+/// Home Assistant beyond its MCP server.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a group of keys such as `home_assistant.events`, in the environment MCP_BRIDGE__HOME_ASSISTANT__EVENTS"
+)]
+pub struct HomeAssistant {
+    /// Whether to listen to its events: the bridge then knows at once when it stops, when it is
+    /// back, and what has changed in it. Where the upstream is no Home Assistant, nothing is
+    /// listened to.
+    pub events: bool,
 }
 
 /// Bounds of what is taken from outside.
@@ -309,6 +324,7 @@ impl Config {
                 session_idle: Duration::from_mins(5),
                 drain_timeout: Duration::from_secs(if under_supervisor { 25 } else { 8 }),
             },
+            home_assistant: HomeAssistant { events: true },
             access: Access::default(),
         }
     }

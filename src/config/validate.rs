@@ -14,7 +14,7 @@ use super::sources::Environment;
 use super::{ConfigError, Fault, Settings};
 use crate::homeassistant::{Address, Supervisor, Wish};
 use crate::resilience::{breaker, limit};
-use crate::{access, dispatch, http, server, telemetry, upstream};
+use crate::{access, dispatch, homeassistant, http, server, telemetry, upstream};
 
 /// Fewer characters than this can be guessed.
 const MIN_ADMIN_TOKEN: usize = 16;
@@ -163,6 +163,9 @@ pub(super) fn settings(
             connect_timeout: limits.connect_timeout,
             response_timeout: limits.response_timeout,
             verify_tls: config.upstream_verify_tls,
+        },
+        home_assistant: homeassistant::Settings {
+            events: config.home_assistant.events,
         },
         server: server::Settings {
             max_connections: limits.connections,

@@ -75,6 +75,22 @@ pub struct Located {
     pub way: Way,
 }
 
+impl Located {
+    /// The address of Home Assistant's websocket beside that of its MCP server; nothing where it
+    /// cannot be Home Assistant's.
+    pub(super) fn websocket(&self) -> Option<Url> {
+        match self.way {
+            Way::Demo => None,
+            Way::Supervisor => Some(below(&self.url, "/core/websocket")),
+            Way::Configured | Way::Direct => {
+                let (front, api) = self.url.path().rsplit_once(MCP_PATH)?;
+                let is_own = api.is_empty() || api.starts_with('/');
+                is_own.then(|| below(&self.url, &format!("{front}/api/websocket")))
+            }
+        }
+    }
+}
+
 /// Why there is no upstream.
 #[derive(Debug, thiserror::Error)]
 pub enum LocateError {
@@ -171,6 +187,7 @@ fn with_mcp_path(mut url: Url) -> Url {
 
 fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
+    url.set_query(None);
     url.set_path(path);
     url
 }
@@ -224,6 +241,40 @@ mod tests {
             (located.token.unwrap().expose_secret(), located.way),
             ("s", Way::Supervisor)
         );
+    }
+
+    #[test]
+    fn the_websocket_stands_beside_the_mcp_server_of_a_home_assistant() {
+        let websocket = |url: &str, way| {
+            let located = Located {
+                url: url.parse().unwrap(),
+                token: None,
+                way,
+            };
+            located.websocket().map(String::from)
+        };
+        for (url, way, expected) in [
+            (
+                "http://ha.local:8123/api/mcp",
+                Way::Configured,
+                Some("http://ha.local:8123/api/websocket"),
+            ),
+            (
+                "https://home.example.org/ha/api/mcp/assist?x=1",
+                Way::Configured,
+                Some("https://home.example.org/ha/api/websocket"),
+            ),
+            (
+                "http://supervisor/core/api/mcp",
+                Way::Supervisor,
+                Some("http://supervisor/core/websocket"),
+            ),
+            ("http://other:9000/mcp", Way::Configured, None),
+            ("http://other:9000/api/mcpx", Way::Configured, None),
+            ("http://127.0.0.1:5000/api/mcp", Way::Demo, None),
+        ] {
+            assert_eq!(websocket(url, way).as_deref(), expected, "{url}");
+        }
     }
 
     #[tokio::test]

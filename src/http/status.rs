@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::{Bridge, admission, reply};
-use crate::{dispatch, upstream};
+use crate::{dispatch, homeassistant, upstream};
 
 #[derive(Serialize)]
 struct Status {
@@ -19,6 +19,8 @@ struct Status {
     /// Whether nobody needs a token.
     front_door_open: bool,
     upstream: Upstream,
+    /// Nothing where the upstream is no Home Assistant, or is not listened to.
+    home_assistant: Option<homeassistant::Figures>,
     calls: dispatch::Figures,
 }
 
@@ -88,6 +90,7 @@ pub(super) fn snapshot(bridge: &Bridge) -> Response {
             trouble,
             pool: upstream.figures(),
         },
+        home_assistant: bridge.home_assistant.as_ref().map(|home| home.figures()),
         calls: bridge.dispatcher.figures(),
     })
     .into_response()

@@ -4,7 +4,8 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
@@ -41,7 +42,20 @@ impl HttpClient {
     /// # Errors
     /// When the TLS library cannot be set up.
     pub fn new(settings: &Settings) -> Result<Self, Trouble> {
-        reqwest::Client::builder()
+        Self::built(settings, reqwest::Client::builder())
+    }
+
+    /// A client that speaks nothing newer than HTTP/1.1, of which alone a connection can be
+    /// [upgraded](Self::upgrade).
+    ///
+    /// # Errors
+    /// When the TLS library cannot be set up.
+    pub fn for_upgrades(settings: &Settings) -> Result<Self, Trouble> {
+        Self::built(settings, reqwest::Client::builder().http1_only())
+    }
+
+    fn built(settings: &Settings, builder: reqwest::ClientBuilder) -> Result<Self, Trouble> {
+        builder
             .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.response_timeout)
             .tls_danger_accept_invalid_certs(!settings.verify_tls)
@@ -90,6 +104,38 @@ impl HttpClient {
     pub async fn delete(&self, url: &Url, headers: HeaderMap) -> Result<Answer, Trouble> {
         self.head(self.client.delete(url.clone()).headers(headers))
             .await
+    }
+
+    /// Asks with a GET for another protocol on the connection, and gives what the server says to
+    /// that with the connection. The time limit counts until then.
+    ///
+    /// # Errors
+    /// As [`HttpClient::post`], and [`Trouble::Status`] if the server stays with HTTP.
+    pub async fn upgrade(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+    ) -> Result<
+        (
+            HeaderMap,
+            impl AsyncRead + AsyncWrite + Send + Unpin + use<>,
+        ),
+        Trouble,
+    > {
+        let answer = self.get(url, headers).await?;
+        if answer.response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Trouble::Status {
+                status: answer.status(),
+                text: "it does not switch protocols".to_owned(),
+            });
+        }
+        let headers = answer.response.headers().clone();
+        let connection = answer
+            .response
+            .upgrade()
+            .await
+            .map_err(|error| trouble(&error))?;
+        Ok((headers, connection))
     }
 
     async fn head(&self, request: reqwest::RequestBuilder) -> Result<Answer, Trouble> {

@@ -24,6 +24,7 @@ mod packaging;
 mod plain_http;
 mod pool;
 mod queueing;
+mod real_events;
 mod real_home_assistant;
 mod sdk_clients;
 mod sharing;

@@ -1,84 +1,14 @@
 //! A real Home Assistant behind the bridge. The test command starts it and says where it is.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::sdk_clients::CLIENTS;
+use crate::support::HomeAssistant;
 use crate::support::bridge::{Bridge, PATIENCE, program, send};
 use crate::support::program::sdk_client;
 use crate::support::supervisor;
-
-/// The running Home Assistant.
-struct HomeAssistant {
-    url: String,
-    token: String,
-    guest: String,
-    http: reqwest::Client,
-}
-
-impl HomeAssistant {
-    fn running() -> Self {
-        let folder = std::env::var_os("MCP_BRIDGE_TEST_HOME_ASSISTANT")
-            .map(PathBuf::from)
-            .expect("no Home Assistant is running; tests/run starts one");
-        let read = |name: &str| {
-            std::fs::read_to_string(folder.join(name))
-                .unwrap()
-                .trim()
-                .to_owned()
-        };
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self {
-            url: read("url"),
-            token: read("token"),
-            guest: read("token-guest"),
-            http,
-        }
-    }
-
-    async fn bridge(&self) -> Bridge {
-        Bridge::start(&["--upstream", &self.url, "--upstream-token", &self.token]).await
-    }
-
-    /// The state of an entity, by Home Assistant's own REST API.
-    async fn state(&self, entity: &str) -> String {
-        let request = self.http.get(format!("{}/api/states/{entity}", self.url));
-        let state = send(request.bearer_auth(&self.token)).await.json();
-        state["state"].as_str().unwrap().to_owned()
-    }
-
-    /// Waits until it was gone and is there again.
-    async fn come_back(self) {
-        let is_there = || async {
-            let request = self
-                .http
-                .get(format!("{}/api/", self.url))
-                .bearer_auth(&self.token);
-            request
-                .send()
-                .await
-                .is_ok_and(|reply| reply.status().is_success())
-        };
-        for there in [false, true] {
-            while is_there().await != there {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        }
-    }
-
-    async fn until_state(&self, entity: &str, state: &str) {
-        let wait = async {
-            while self.state(entity).await != state {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, wait)
-            .await
-            .expect("the state never came");
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_light_is_turned_on_and_off_through_the_bridge() {

@@ -44,3 +44,15 @@ async fn a_core_that_is_starting_is_told_as_such() {
     assert!(!call.text.contains("Outcome unknown"));
     assert!(bridge.rpc("initialize", json!({})).await.result()["capabilities"].is_object());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_supervisors_own_welcome_does_not_prove_that_core_is_there() {
+    let supervisor = supervisor::start(None).await;
+    let bridge = bridge_under(&supervisor).await;
+    let status = bridge
+        .until(|status| status["home_assistant"]["trouble"].is_string())
+        .await;
+    let home = &status["home_assistant"];
+    assert_eq!(home["state"], "unknown", "{home}");
+    assert_eq!(home["events_told"], false);
+}

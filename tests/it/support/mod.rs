@@ -2,7 +2,10 @@
 
 pub(crate) mod bridge;
 pub(crate) mod conformance;
+pub(crate) mod home_assistant;
 pub(crate) mod program;
 pub(crate) mod supervisor;
+pub(crate) mod websocket;
 
 pub(crate) use bridge::Bridge;
+pub(crate) use home_assistant::HomeAssistant;

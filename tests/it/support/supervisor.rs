@@ -3,11 +3,19 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use serde_json::json;
 use tokio::net::TcpListener;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use super::websocket::{connect, hear, say};
 
 pub(crate) const TOKEN: &str = "supervisor-token";
 
@@ -24,7 +32,8 @@ const FORWARDED: [&str; 5] = [
 ///
 /// Like the real one it demands its own token, passes on only the headers above (of which an HTTP
 /// library that writes lower case gets through only `accept`), and drops parameters of the content
-/// type in the answer. `core` of `None` is a Core that is starting.
+/// type in the answer. On the websocket it lets in by itself before it looks for Core. `core` of
+/// `None` is a Core that is starting.
 pub(crate) async fn start(core: Option<(String, String)>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -38,7 +47,8 @@ pub(crate) async fn start(core: Option<(String, String)>) -> String {
             });
             tokio::spawn(
                 hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service),
+                    .serve_connection(TokioIo::new(stream), service)
+                    .with_upgrades(),
             );
         }
     });
@@ -55,6 +65,9 @@ async fn proxy(
         *response.status_mut() = status;
         response
     };
+    if request.uri().path() == "/core/websocket" {
+        return upgrade(request, core);
+    }
     let bearer = format!("Bearer {TOKEN}");
     if request
         .headers()
@@ -98,4 +111,59 @@ async fn proxy(
     response
         .body(Full::from(reply.bytes().await.unwrap()))
         .unwrap()
+}
+
+/// Switches to the websocket.
+fn upgrade(request: Request<Incoming>, core: Option<(String, String)>) -> Response<Full<Bytes>> {
+    let key = request.headers()["sec-websocket-key"].as_bytes().to_owned();
+    tokio::spawn(async move {
+        let connection = hyper::upgrade::on(request).await.unwrap();
+        let connection = TokioIo::new(connection);
+        let socket = WebSocketStream::from_raw_socket(connection, Role::Server, None).await;
+        let _ = pass_on(socket, core).await;
+    });
+    Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-accept", derive_accept_key(&key))
+        .body(Full::default())
+        .unwrap()
+}
+
+/// Plays Core until the token is shown, then passes everything on to Core. Ends with either side.
+async fn pass_on(
+    mut app: WebSocketStream<TokioIo<Upgraded>>,
+    core: Option<(String, String)>,
+) -> Option<()> {
+    say(
+        &mut app,
+        &json!({"type": "auth_required", "ha_version": "2026.11.0"}),
+    )
+    .await;
+    let shown = hear(&mut app).await?;
+    if shown["access_token"] != TOKEN {
+        say(
+            &mut app,
+            &json!({"type": "auth_invalid", "message": "Invalid access"}),
+        )
+        .await;
+        return None;
+    }
+    say(
+        &mut app,
+        &json!({"type": "auth_ok", "ha_version": "2026.11.0"}),
+    )
+    .await;
+    let (url, token) = core?;
+    let mut core = connect(&url.replace("/api/mcp", "/api/websocket")).await;
+    hear(&mut core).await?;
+    say(&mut core, &json!({"type": "auth", "access_token": token})).await;
+    hear(&mut core).await?;
+    loop {
+        tokio::select! {
+            message = app.next() => core.send(message?.ok()?).await.ok()?,
+            message = core.next() => app.send(message?.ok()?).await.ok()?,
+        }
+    }
 }

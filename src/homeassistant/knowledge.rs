@@ -1,0 +1,298 @@
+//! What is known of Home Assistant, kept up to date from its events: how it is, what it exposes,
+//! where that is. A state machine: answers and events come in; commands to send, and reports of
+//! what has changed, come out.
+//!
+//! It asks for lists only where an event says that they are different, for one of each kind at a
+//! time however many events there are, and for entities only as far as they are exposed. Memory is
+//! bounded by what Home Assistant exposes.
+
+mod core;
+mod events;
+mod house;
+mod integrations;
+mod lists;
+mod records;
+mod topics;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use self::core::Core;
+use super::websocket::{CommandError, Loss};
+use crate::cache::Change;
+use crate::upstream::{Description, Presence};
+use house::{Counts, House};
+use integrations::{Integrations, McpServer};
+use records::Api;
+use topics::EVENTS;
+pub use topics::Report;
+pub(super) use topics::{Request, Topic};
+
+/// While Home Assistant is not ready it is asked so often whether it is. Its own word comes only to
+/// administrators.
+const READY_INTERVAL: Duration = Duration::from_secs(2);
+/// How often the exposed entities are listed anew: hiding one without a unique id causes no event.
+const EXPOSED_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Whether a list is asked for right now, and whether it has to be again after that.
+#[derive(Debug, Default, Clone, Copy)]
+struct Refresh {
+    underway: bool,
+    again: bool,
+}
+
+/// Whether the states of what is exposed are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watch {
+    /// They are not.
+    Off,
+    /// Those that come next were there already.
+    Beginning,
+    /// Those that come are new.
+    Following,
+}
+
+/// Everything that is known.
+#[derive(Debug)]
+pub(super) struct Knowledge {
+    house: House,
+    core: Core,
+    integrations: Integrations,
+    apis: Vec<Api>,
+    refreshes: HashMap<Topic, Refresh>,
+    /// Subscriptions that are not answered yet.
+    unanswered: usize,
+    /// Why changes cannot be relied on to be told, although there is a connection.
+    refused: Option<CommandError>,
+    /// Whether changes are told.
+    told: bool,
+    /// Entities whose registry entries are to be asked for.
+    unregistered: BTreeSet<Arc<str>>,
+    /// Whether the token may not list what is exposed. Every entity counts as exposed then, and
+    /// none is known.
+    blind: bool,
+    states: Watch,
+    next_look: Option<Instant>,
+    events: u64,
+    requests: Vec<Request>,
+    reports: Vec<Report>,
+}
+
+/// What is known, for the status.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct Figures {
+    /// Home Assistant itself.
+    #[serde(flatten)]
+    pub core: self::core::Figures,
+    /// Whether changes in it are told.
+    pub events_told: bool,
+    /// Why they are not, although there is a connection.
+    pub events_refused: Option<String>,
+    /// Events that came, ever.
+    pub events: u64,
+    /// What is known of the house.
+    pub house: Counts,
+    /// Whether the token may list what is exposed.
+    pub may_see_exposed: bool,
+    /// Sets of tools that Home Assistant offers.
+    pub llm_apis: Vec<Api>,
+    /// The integration that is the MCP server; nothing if there is none or if that is not known.
+    pub mcp_server: Option<McpServer>,
+    /// Whether it is known that there is none.
+    pub mcp_server_missing: bool,
+}
+
+/// Reads what Home Assistant says; nothing if it is not what was expected.
+fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    let read = serde_json::from_str(raw.get());
+    read.inspect_err(|error| tracing::debug!(%error, "Home Assistant says something unexpected"))
+        .ok()
+}
+
+impl Knowledge {
+    /// Nothing is known yet.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            house: House::default(),
+            core: Core::new(now),
+            integrations: Integrations::default(),
+            apis: Vec::new(),
+            refreshes: HashMap::new(),
+            unanswered: 0,
+            refused: None,
+            told: false,
+            unregistered: BTreeSet::new(),
+            blind: false,
+            states: Watch::Off,
+            next_look: None,
+            events: 0,
+            requests: Vec::new(),
+            reports: Vec::new(),
+        }
+    }
+
+    /// What to send now, in this order.
+    pub(super) fn take_requests(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.requests)
+    }
+
+    /// What has happened, in its order.
+    pub(super) fn take_reports(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.reports)
+    }
+
+    /// The figures now.
+    pub(super) fn figures(&self, now: Instant) -> Figures {
+        Figures {
+            core: self.core.figures(now),
+            events_told: self.told,
+            events_refused: self.refused.as_ref().map(ToString::to_string),
+            events: self.events,
+            house: self.house.counts(),
+            may_see_exposed: !self.blind,
+            llm_apis: self.apis.clone(),
+            mcp_server: self.integrations.mcp_server().cloned(),
+            mcp_server_missing: self.integrations.lack_mcp_server(),
+        }
+    }
+
+    /// Whether Home Assistant is there.
+    pub(super) const fn presence(&self) -> Presence {
+        self.core.presence()
+    }
+
+    /// Everything that may be meant by a description; nothing if that cannot be told, as always
+    /// while no changes are told.
+    pub(super) fn meant(&self, description: &Description) -> Option<Vec<Arc<str>>> {
+        self.told.then(|| self.house.meant(description))?
+    }
+
+    /// When [`Knowledge::look`] has something to do.
+    pub(super) const fn wake(&self) -> Option<Instant> {
+        self.next_look
+    }
+
+    /// Looks after what no event tells, when it is time to.
+    pub(super) fn look(&mut self, now: Instant) {
+        if self.next_look.is_none_or(|at| now < at) {
+            return;
+        }
+        if self.core.presence() == Presence::Running {
+            self.refresh_exposed();
+        } else {
+            self.refresh(Topic::Config);
+        }
+        self.plan_look(now);
+    }
+
+    /// There is a connection.
+    pub(super) fn connected(&mut self, now: Instant, version: &str) {
+        self.core.met(version);
+        self.integrations.forget();
+        self.refreshes.clear();
+        self.unanswered = 0;
+        self.refused = None;
+        self.blind = false;
+        self.states = Watch::Off;
+        for (bus, event) in EVENTS {
+            let arguments = json!({"event_type": event});
+            self.subscribe(Topic::Bus(bus), "subscribe_events", arguments);
+        }
+        self.subscribe(Topic::ConfigEntries, "config_entries/subscribe", json!({}));
+        self.refresh(Topic::Config);
+        self.refresh(Topic::User);
+        self.refresh_lists();
+        self.plan_look(now);
+    }
+
+    /// There is no connection (any more).
+    pub(super) fn lost(&mut self, now: Instant, loss: Loss) {
+        let before = self.core.presence();
+        self.core.lost(now, loss);
+        self.requests.clear();
+        self.next_look = None;
+        if self.core.presence() != before {
+            self.reports.push(Report::Presence(self.core.presence()));
+        }
+        if std::mem::take(&mut self.told) {
+            self.changed(Change::Disconnected);
+        }
+    }
+
+    /// The answer to a command or subscription.
+    pub(super) fn answer(
+        &mut self,
+        now: Instant,
+        topic: Topic,
+        outcome: Result<&RawValue, CommandError>,
+    ) {
+        if topic.list().is_some() || topic == Topic::Entries {
+            let refresh = self.refreshes.entry(topic).or_default();
+            refresh.underway = false;
+            let again = std::mem::take(&mut refresh.again);
+            match outcome {
+                Ok(list) => self.take_list(now, topic, list),
+                Err(error) => self.list_refused(topic, &error),
+            }
+            if again {
+                self.refresh(topic);
+            }
+            self.ask_for_entries();
+        } else {
+            self.unanswered = self.unanswered.saturating_sub(1);
+            if topic.is_vital() && self.refused.is_none() {
+                self.refused = outcome.err();
+            }
+        }
+        let complete = self.unanswered == 0 && !self.refreshes.values().any(|r| r.underway);
+        if complete && self.refused.is_none() && !std::mem::replace(&mut self.told, true) {
+            self.changed(Change::Connected);
+        }
+    }
+
+    fn started(&mut self) {
+        self.changed(Change::Started);
+        self.refresh_lists();
+        if !self.blind {
+            for topic in Topic::ADMIN_LISTS {
+                self.refresh(topic);
+            }
+        }
+    }
+
+    fn plan_look(&mut self, now: Instant) {
+        let interval = match self.core.presence() {
+            Presence::Running => EXPOSED_INTERVAL,
+            _ => READY_INTERVAL,
+        };
+        self.next_look = Some(now + interval);
+    }
+
+    fn set_presence(&mut self, now: Instant, presence: Presence) {
+        if self.core.set(now, presence) {
+            self.plan_look(now);
+            self.reports.push(Report::Presence(presence));
+            if presence == Presence::Stopping {
+                self.changed(Change::Stopping);
+            }
+        }
+    }
+
+    fn changed(&mut self, change: Change) {
+        self.reports.push(Report::Change(change));
+    }
+
+    fn subscribe(&mut self, topic: Topic, kind: &'static str, arguments: Value) {
+        self.unanswered += 1;
+        self.requests
+            .push(Request::Subscribe(topic, kind, arguments));
+    }
+}
+
+#[cfg(test)]
+mod tests;
