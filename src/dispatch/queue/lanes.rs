@@ -146,6 +146,14 @@ mod tests {
     }
 
     #[test]
+    fn no_call_is_free_and_none_costs_more_than_a_turn() {
+        let free = (0..10).map(|n| (n, "free", 0));
+        let calls: Vec<_> = free.chain([(10, "dear", 80), (11, "dear", 80)]).collect();
+        let order = served(&mut level(&calls), 12);
+        assert_eq!(order, [0, 1, 2, 3, 4, 5, 6, 7, 10, 8, 9, 11]);
+    }
+
+    #[test]
     fn what_is_left_of_a_turn_is_kept_for_the_next() {
         let calls = [
             (0, "a", 5),

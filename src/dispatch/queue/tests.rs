@@ -312,6 +312,110 @@ fn the_position_counts_those_that_go_before() {
     assert_eq!(queue.position(own), Some(2));
 }
 
+#[test]
+fn calls_rise_by_one_priority_for_each_interval_and_only_while_they_wait() {
+    let now = origin();
+    let mut queue = queue(10, 1);
+    let running = offer(&mut queue, now, "a", Background, Effect::Read);
+    started(&mut queue, now);
+    let waiting = offer(&mut queue, now, "a", Background, Effect::Read);
+    let by_priority = |queue: &mut Queue, seconds: u32| {
+        queue.start(now + seconds * SECOND);
+        queue.figures(now).waiting_by_priority
+    };
+    assert_eq!(by_priority(&mut queue, 4), [0, 0, 1]);
+    assert_eq!(by_priority(&mut queue, 5), [0, 1, 0]);
+    assert_eq!(by_priority(&mut queue, 9), [0, 1, 0]);
+    assert_eq!(by_priority(&mut queue, 10), [1, 0, 0]);
+    queue.finish(waiting, None);
+    queue.suspend(running);
+    queue.set_limit(0);
+    queue.resume(now + 20 * SECOND, running);
+    assert_eq!(by_priority(&mut queue, 24), [0, 0, 1]);
+    assert_eq!(by_priority(&mut queue, 25), [0, 1, 0]);
+}
+
+#[test]
+fn a_deadline_on_arrival_or_before_the_turn_is_counted() {
+    let now = origin();
+    let mut queue = queue(10, 1);
+    let late = Arrival {
+        deadline: now,
+        ..call(now, "a", Normal, Effect::Read)
+    };
+    assert_eq!(queue.offer(now, late), Err(Refusal::Late));
+    queue.set_limit(0);
+    let hurried = Arrival {
+        deadline: now + SECOND,
+        ..call(now, "a", Normal, Effect::Read)
+    };
+    queue.offer(now, hurried).unwrap();
+    queue.start(now);
+    queue.set_limit(1);
+    assert_eq!(queue.start(now + SECOND), None);
+    let figures = queue.figures(now + SECOND);
+    assert_eq!((figures.expired, figures.most_waiting), (2, 1));
+    assert!(queue.is_idle());
+}
+
+#[test]
+fn a_call_that_rests_keeps_its_place_among_the_waiting() {
+    let now = origin();
+    let mut queue = queue(1, 1);
+    let resting = offer(&mut queue, now, "a", Normal, Effect::Read);
+    started(&mut queue, now);
+    queue.suspend(resting);
+    offer(&mut queue, now, "a", Normal, Effect::Read);
+    started(&mut queue, now);
+    let refused = queue.offer(now, call(now, "b", Normal, Effect::Read));
+    assert_eq!(refused, Err(Refusal::Full { waiting: 0 }));
+}
+
+#[test]
+fn a_pause_does_not_end_a_drain() {
+    let now = origin();
+    let mut queue = queue(1, 1);
+    queue.drain();
+    queue.pause();
+    assert_eq!(queue.figures(now).mode, Mode::Draining);
+}
+
+#[test]
+fn the_expected_wait_is_an_average_over_what_goes_before() {
+    let now = origin();
+    let mut queue = queue(100, 1);
+    let run = |queue: &mut Queue, took: Duration| {
+        let ticket = offer(queue, now, "a", Normal, Effect::Read);
+        started(queue, now);
+        queue.finish(ticket, Some(took));
+    };
+    for _ in 0..9 {
+        run(&mut queue, 2 * SECOND);
+    }
+    assert_eq!(queue.figures(now).service_ms, None, "too few to tell");
+    run(&mut queue, 12 * SECOND);
+    let service = queue.figures(now).service_ms.unwrap();
+    assert!((service - 3000.0).abs() < 1.0, "{service} ms");
+    queue.set_limit(0);
+    for priority in [Normal, Normal, Normal, Normal, Background] {
+        offer(&mut queue, now, "a", priority, Effect::Read);
+    }
+    let hurried = |priority| Arrival {
+        deadline: now + SECOND,
+        ..call(now, "a", priority, Effect::Read)
+    };
+    queue.set_limit(2);
+    let refused = queue.offer(now, hurried(Normal)).unwrap_err();
+    let Refusal::Hopeless { ahead, expected } = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!((ahead, expected.as_secs_f64().round()), (4, 6.0));
+    assert!(
+        queue.offer(now, hurried(Interactive)).is_ok(),
+        "nothing goes before it"
+    );
+}
+
 /// One thing that can happen to a queue. Indices pick one of the calls that it can happen to.
 #[derive(Debug, Clone)]
 enum Step {
