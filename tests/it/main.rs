@@ -14,6 +14,7 @@ mod commands;
 mod configuration;
 mod conformance;
 mod documentation;
+mod eras;
 mod exactly_once;
 mod hostile_input;
 mod ingress;
