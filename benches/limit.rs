@@ -17,7 +17,7 @@ use http::HeaderMap;
 use mcp_bridge::demo::{self, DemoHouse};
 use mcp_bridge::dispatch::{
     ArgumentSettings, Call, Caller, DeduplicationSettings, Dispatcher, SchedulerSettings, Settings,
-    ToolSettings, Wishes, queue,
+    ToolSettings, Wishes, guard, queue,
 };
 use mcp_bridge::protocol::json::RawJson;
 use mcp_bridge::protocol::message::{Id, Payload, Request};
@@ -115,6 +115,7 @@ fn dispatcher(house: &DemoHouse, limit: limit::Settings) -> (Arc<Dispatcher>, Ar
             wrap: false,
             ignore_case: false,
         },
+        approval_timeout: minute,
     };
     let dispatcher = Dispatcher::new(settings, upstream.clone());
     (Arc::new(dispatcher), upstream)
@@ -129,6 +130,7 @@ async fn ask(dispatcher: &Dispatcher, client: &Arc<str>, priority: Priority) -> 
             name: client.clone(),
             priority,
             timeout: None,
+            guard: Arc::new(guard::Open),
         },
         request: Request::new(Id::number(1), "tools/call", Some(params)),
         revision: Revision::NEWEST_LEGACY,

@@ -2,9 +2,10 @@
 
 mod admin;
 mod client;
+mod guard;
 mod origin;
 mod registry;
-mod rights;
+pub mod rights;
 mod token;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +13,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
+use crate::dispatch::guard::Guard;
 use crate::error::{Code, Failure};
 pub use admin::Admin;
 pub use client::{Client, Credential, Terms};
+pub use guard::guard;
 use origin::is_listed;
 pub use origin::{check_host, check_origin};
 pub use registry::{Registry, RegistryError, Stamp};
-pub use rights::Rights;
+pub use rights::{ArgumentRule, Pattern, Policy, Rights, Sensitive};
 pub use token::{Token, TokenHash};
 
 /// How the bridge is guarded.
@@ -31,6 +34,8 @@ pub struct Settings {
     pub allowed_origins: Vec<String>,
     /// Whoever sends no token is let in as [`Client::anyone`].
     pub leave_front_door_open: bool,
+    /// Whether nobody may change anything through the bridge.
+    pub read_only: bool,
 }
 
 /// The guard at the door.
@@ -135,6 +140,11 @@ impl Access {
             return Ok(client.clone());
         };
         Err(Failure::new(refusal))
+    }
+
+    /// What the client may do now.
+    pub fn guard(&self, client: &Arc<Client>) -> Arc<dyn Guard> {
+        guard(client.clone(), self.settings.read_only)
     }
 
     /// Refuses requests that a foreign web page could have sent.

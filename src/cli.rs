@@ -2,7 +2,9 @@
 
 mod check;
 mod config;
+mod explain;
 mod healthcheck;
+mod rights;
 mod serve;
 mod token;
 
@@ -53,6 +55,11 @@ enum Command {
     Config(config::Command),
     /// Show, make, list and revoke tokens of clients
     Token(TokenArgs),
+    /// Show and set what a client may do
+    #[command(subcommand)]
+    Rights(rights::Command),
+    /// Say what would become of a call, and which rule decides, without making it
+    Explain(explain::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -84,6 +91,8 @@ pub fn run() -> ExitCode {
         Command::Healthcheck(flags) => healthcheck::run(&flags),
         Command::Config(command) => config::run(&command),
         Command::Token(args) => token::run(&args.command),
+        Command::Rights(command) => rights::run(&command),
+        Command::Explain(arguments) => explain::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

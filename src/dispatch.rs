@@ -1,10 +1,13 @@
 //! The way of a call from the door to the upstream and back.
 
+pub mod approvals;
 pub mod arguments;
 mod cancellation;
 pub mod classify;
 pub mod deduplication;
 mod flights;
+pub mod guard;
+mod held;
 mod journey;
 mod keys;
 mod local;
@@ -16,6 +19,7 @@ mod retry;
 mod runtime;
 mod scheduler;
 pub mod schema;
+mod screening;
 mod tool_call;
 pub mod tools;
 mod wishes;
@@ -32,11 +36,14 @@ use crate::protocol::priority::Priority;
 use crate::protocol::revision::Revision;
 use crate::resilience::budget;
 use crate::upstream::Downstream;
+pub use approvals::{Question, Request as Approval};
 pub use arguments::Settings as ArgumentSettings;
 pub use classify::Settings as ToolSettings;
 pub use deduplication::Settings as DeduplicationSettings;
+use guard::Guard;
 pub use pipeline::Dispatcher;
 pub use scheduler::{Figures as QueueFigures, Settings as SchedulerSettings};
+pub use screening::{Rehearsal, rehearse};
 pub use wishes::{WishHeaders, Wishes};
 
 /// Bounds of the dispatcher.
@@ -52,6 +59,8 @@ pub struct Settings {
     pub tools: ToolSettings,
     /// How arguments are held against the schemas of tools.
     pub arguments: ArgumentSettings,
+    /// How long a call is held until a person agrees to it.
+    pub approval_timeout: Duration,
 }
 
 /// Who calls, as far as the way of a call depends on it.
@@ -63,6 +72,8 @@ pub struct Caller {
     pub priority: Priority,
     /// How long its calls may take at most; nothing for the default.
     pub timeout: Option<Duration>,
+    /// What it may do.
+    pub guard: Arc<dyn Guard>,
 }
 
 /// One request on its way through the bridge.

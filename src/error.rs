@@ -118,6 +118,26 @@ catalogue! {
         "The call was cancelled.",
         cause: "The client sent `notifications/cancelled`.",
         fix: "Nothing; it was meant.";
+    Denied = "denied", Call, 403, -32007,
+        "The client may not make this call",
+        "This client may not make this call; do not try it again in this form.",
+        cause: "The rights of the client do not allow the tool, or not with these arguments; or nothing may be changed through the bridge now. The detail says which rule it was.",
+        fix: "`mcp-bridge explain` tells which rule decides. If the client may do it, change its rights; `access.read_only` holds for all clients.";
+    ApprovalPending = "approval_pending", Call, 409, -32008,
+        "A person has not agreed to the call yet",
+        "A person has to agree to this call first and has not done so yet. Tell the user; when they have agreed, make exactly the same call again.",
+        cause: "The rights of the client demand that a person agrees to such a call, and nobody did within `access.approval_timeout`. The question waits for ten more minutes.",
+        fix: "Answer the question on the status page or with `POST /api/approvals/ID`, and let the client make the call again within two minutes.";
+    ApprovalRefused = "approval_refused", Call, 403, -32007,
+        "A person refused the call",
+        "A person refused this call; do not try it again.",
+        cause: "Somebody answered the question whether this call may be made with no. It counts for a minute.",
+        fix: "Nothing; it was meant. To allow such calls without a question, change the rights of the client.";
+    ApprovalsFull = "approvals_full", Busy, 503, -32003,
+        "Too many calls wait for a person's word",
+        "Too many calls wait until a person has agreed to them; try again when they are answered.",
+        cause: "A client has ten questions that wait for an answer, or all clients together a hundred.",
+        fix: "Answer the questions on the status page or with `POST /api/approvals/ID`.";
     WrongArguments = "wrong_arguments", Call, 422, -32602,
         "The arguments do not fit the tool",
         "The arguments do not fit the tool; correct them and call it again.",

@@ -2,6 +2,7 @@
 
 mod admin;
 mod admission;
+mod approvals;
 mod asked;
 mod body;
 mod cors;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::rights::RightsArgs;
 use crate::access::{Client, Registry, Terms};
 use crate::config::{self, Environment, Flags, Profile};
 use crate::protocol::priority::Priority;
@@ -49,9 +50,9 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct Named {
     /// What the client is called
-    name: String,
+    pub(super) name: String,
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
 }
 
 /// What a new client may do.
@@ -63,6 +64,8 @@ pub(super) struct TermsArgs {
     /// How long its calls may take at most [default: as configured]
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<NonZeroU64>,
+    #[command(flatten)]
+    rights: RightsArgs,
 }
 
 impl From<&TermsArgs> for Terms {
@@ -70,6 +73,7 @@ impl From<&TermsArgs> for Terms {
         Self {
             priority: args.priority,
             timeout_s: args.timeout,
+            rights: (&args.rights).into(),
             ..Self::default()
         }
     }
@@ -91,7 +95,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn registry(&self) -> anyhow::Result<Registry> {
+    pub(super) fn registry(&self) -> anyhow::Result<Registry> {
         let flags = Flags {
             data: self.data.clone(),
             config: self.config.clone(),

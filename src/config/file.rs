@@ -249,7 +249,7 @@ pub struct Limits {
 }
 
 /// Who may come in, besides holding a token.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "a group of keys such as `access.allowed_hosts`, in the environment MCP_BRIDGE__ACCESS__ALLOWED_HOSTS"
@@ -266,6 +266,13 @@ pub struct Access {
     /// Lets in whoever sends no token. Everybody who reaches the bridge can then control the house;
     /// only meant for a test on one's own machine.
     pub leave_front_door_open: bool,
+    /// Nobody may change anything through the bridge: only tools that look are shown and called.
+    pub read_only: bool,
+    /// How long a call is held until a person agrees to it, where the rights of its client demand
+    /// that.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub approval_timeout: Duration,
 }
 
 impl Config {
@@ -325,7 +332,13 @@ impl Config {
                 drain_timeout: Duration::from_secs(if under_supervisor { 25 } else { 8 }),
             },
             home_assistant: HomeAssistant { events: true },
-            access: Access::default(),
+            access: Access {
+                allowed_hosts: Vec::new(),
+                allowed_origins: Vec::new(),
+                leave_front_door_open: false,
+                read_only: false,
+                approval_timeout: Duration::from_secs(40),
+            },
         }
     }
 }

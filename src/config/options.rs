@@ -19,6 +19,7 @@ use crate::telemetry::Level;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
+    read_only: Option<bool>,
     max_parallel_calls: Option<Whole<1, 64>>,
     /// Seconds.
     call_timeout: Option<Whole<5, 280>>,
@@ -86,6 +87,7 @@ pub(super) fn read(path: &Path) -> Result<Map<String, Value>, ConfigError> {
         ("call_timeout", json!(timeout)),
     ]);
     let access = without_null([
+        ("read_only", json!(options.read_only)),
         ("allowed_hosts", json!(options.allowed_hosts)),
         ("allowed_origins", json!(options.allowed_origins)),
     ]);

@@ -110,6 +110,7 @@ pub(super) fn settings(
         access,
         ..
     } = config;
+    let approval_timeout = access.approval_timeout;
     let address = match config.upstream.as_str() {
         "auto" => Some(Address::Auto),
         url => faults.url("upstream", url).map(Address::Url),
@@ -183,9 +184,10 @@ pub(super) fn settings(
             allowed_hosts: access.allowed_hosts,
             allowed_origins: access.allowed_origins,
             leave_front_door_open: access.leave_front_door_open,
+            read_only: access.read_only,
         },
         admin_token,
-        dispatch: dispatch_settings(queue, &arguments, limits.response_timeout),
+        dispatch: dispatch_settings(queue, &arguments, approval_timeout, limits.response_timeout),
         telemetry: telemetry::Settings {
             level: config.log_level,
             format: config.log_format,
@@ -196,6 +198,7 @@ pub(super) fn settings(
 fn dispatch_settings(
     queue: Queue,
     arguments: &Arguments,
+    approval_timeout: Duration,
     longest_call: Duration,
 ) -> dispatch::Settings {
     dispatch::Settings {
@@ -231,6 +234,7 @@ fn dispatch_settings(
             wrap: arguments.wrap,
             ignore_case: arguments.ignore_case,
         },
+        approval_timeout,
     }
 }
 

@@ -138,7 +138,7 @@ impl Classifier {
     }
 
     /// The upstream's word first, then the user's, then what is known; anything else may act.
-    fn is_read(&self, tool: &str) -> bool {
+    pub(super) fn is_read(&self, tool: &str) -> bool {
         let hint = self.tools.get(tool).and_then(|tool| tool.read_only_hint);
         hint == Some(true)
             || any(&self.reads, tool)

@@ -23,9 +23,7 @@ pub(super) fn key(call: &Call, nature: &Nature, writes: &Writes) -> Option<Key> 
         let key = digest(&[own, key.as_bytes()]);
         // Whoever sends a key says that it is the same call; one that cannot be put into one form
         // is compared by its bytes.
-        let params = request.params.as_ref().map_or(&[][..], RawJson::as_bytes);
-        let as_sent = || digest(&[request.method.as_bytes(), params]);
-        let fingerprint = fingerprint(request).unwrap_or_else(as_sent);
+        let fingerprint = fingerprint(request).unwrap_or_else(|| as_sent(request));
         return Some(Key::Idempotency { key, fingerprint });
     }
     let same = fingerprint(request).filter(|_| !nature.repeatable);
@@ -34,6 +32,19 @@ pub(super) fn key(call: &Call, nature: &Nature, writes: &Writes) -> Option<Key> 
     }
     let place = writes.place(&call.client.name, same);
     same.map(|same| Key::Write(digest(&[own, &same.0, &place.to_be_bytes()])))
+}
+
+/// This call by this client, down to its arguments, however they are written.
+pub(super) fn exactly(call: &Call) -> Digest {
+    let request = &call.request;
+    let same = fingerprint(request).unwrap_or_else(|| as_sent(request));
+    digest(&[call.client.name.as_bytes(), &same.0])
+}
+
+/// What a request asks for, by its very bytes.
+fn as_sent(request: &Request) -> Digest {
+    let params = request.params.as_ref().map_or(&[][..], RawJson::as_bytes);
+    digest(&[request.method.as_bytes(), params])
 }
 
 /// What a request asks for, whoever asks and under whichever id; nothing if it cannot be compared.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
+use super::approvals::{Question, Request as Approval};
 use super::cancellation::Cancellations;
-use super::classify::{Classifier, Nature};
+use super::classify::Nature;
 use super::deduplication::Key;
 use super::flights::{Boarding, Flights, GivenUp, Outcome, Seat};
 use super::journey::{Journey, Road};
@@ -15,23 +17,26 @@ use super::queue::{Arrival, Effect};
 use super::record::{Counters, Record};
 use super::retry::Retries;
 use super::scheduler::Scheduler;
-use super::tool_call;
-use super::tools::Tools;
+use super::screening::Screening;
 use super::writes::Writes;
-use super::{Call, Figures, Settings, local};
+use super::{Call, Figures, Settings, Wishes, local};
 use crate::error::{Code, Failure, Kind};
 use crate::protocol::era;
+use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Payload, Request, Response};
 use crate::protocol::priority::Priority;
+use crate::protocol::revision::Revision;
 use crate::resilience::limit::Class;
 use crate::upstream::{Context, Upstream};
+
+/// Pages of a list of tools that are asked for.
+const MAX_PAGES: usize = 100;
 
 /// Brings calls to their answers.
 #[derive(Debug)]
 pub struct Dispatcher {
     settings: Settings,
-    tools: Arc<Tools>,
-    classifier: Classifier,
+    screening: Screening,
     flights: Arc<Flights>,
     writes: Writes,
     cancellations: Arc<Cancellations>,
@@ -47,10 +52,8 @@ impl Dispatcher {
             retries: Retries::new(),
             upstream,
         };
-        let tools = Arc::<Tools>::default();
         Self {
-            classifier: Classifier::new(&settings.tools, tools.clone()),
-            tools,
+            screening: Screening::new(&settings),
             flights: Flights::new(settings.deduplication),
             writes: Writes::default(),
             cancellations: Arc::default(),
@@ -86,12 +89,48 @@ impl Dispatcher {
                 Payload::Result(result?),
             ));
         }
-        let call = &*tool_call::check(call, &self.tools, self.settings.arguments)?;
-        let nature = self.classifier.nature(&call.request);
         let deadline = call.received + self.patience(call);
+        if self.screening.needs_list(call) {
+            self.list_tools(call, deadline).await?;
+        }
+        let (call, nature) = self.screening.pass(call, deadline).await?;
+        self.execute(&call, &nature, deadline).await
+    }
+
+    /// Asks for the list of tools, in the name of a caller whose rights depend on it.
+    async fn list_tools(&self, call: &Call, deadline: Instant) -> Result<(), Failure> {
+        let mut cursor = None;
+        for _ in 0..MAX_PAGES {
+            let params = cursor.map(|cursor: String| RawJson::of(&json!({"cursor": cursor})));
+            let list = Call {
+                request: Request::new(Id::number(0), "tools/list", params),
+                revision: Revision::NEWEST_LEGACY,
+                wishes: Wishes::default(),
+                mirrored: http::HeaderMap::new(),
+                downstream: None,
+                ..call.clone()
+            };
+            let nature = self.screening.nature(&list);
+            let answer = self.execute(&list, &nature, deadline).await?;
+            let Payload::Result(result) = &answer.payload else {
+                break;
+            };
+            self.screening.learn(&list.request, result);
+            cursor = result
+                .members()
+                .and_then(|m| Some(m.get_str("nextCursor")?.into_owned()));
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Joins an identical execution, or starts one, and waits for the outcome.
+    async fn execute(&self, call: &Call, nature: &Nature, deadline: Instant) -> Outcome {
         loop {
-            let key = keys::key(call, &nature, &self.writes);
-            match self.board(call, &nature, key, deadline) {
+            let key = keys::key(call, nature, &self.writes);
+            match self.board(call, nature, key, deadline) {
                 Boarding::Replayed(outcome) => {
                     self.counters.replayed.add();
                     return outcome;
@@ -102,7 +141,7 @@ impl Dispatcher {
                     if joined {
                         self.counters.joined.add();
                     }
-                    let outcome = wait(seat, &nature, call.received, deadline).await;
+                    let outcome = wait(seat, nature, call.received, deadline).await;
                     // Who joined somebody with less patience goes on alone.
                     let gave_up =
                         |f: &Failure| f.code.entry().kind == Kind::Busy && !f.outcome_unknown;
@@ -155,13 +194,16 @@ impl Dispatcher {
 
     /// The answer as the client's revision wants it.
     async fn in_revision(&self, call: &Call, answer: Response) -> Response {
+        let mut answer = answer;
+        if let Payload::Result(result) = &answer.payload
+            && call.request.method == "tools/list"
+            && let Some(shown) = self.screening.listed(call, result)
+        {
+            answer = answer.with_result(shown);
+        }
         let Payload::Result(result) = &answer.payload else {
             return answer;
         };
-        if call.request.method == "tools/list" {
-            let is_first_page = call.request.param_members().get("cursor").is_none();
-            self.tools.learn(result, is_first_page);
-        }
         if !call.revision.is_modern() {
             return answer;
         }
@@ -183,17 +225,30 @@ impl Dispatcher {
 
     /// Takes and starts calls again, after a pause or while draining.
     pub fn open(&self) {
+        self.screening.set_open(true);
         self.road.scheduler.open();
     }
 
     /// Takes no new calls; those that were taken still run.
     pub fn close(&self) {
+        self.screening.set_open(false);
         self.road.scheduler.close();
     }
 
     /// Takes no new calls, and waits until the last one is over.
     pub async fn drain(&self) {
+        self.screening.set_open(false);
         self.road.scheduler.drain().await;
+    }
+
+    /// The calls that wait for a person's word.
+    pub fn approvals(&self) -> Vec<Approval> {
+        self.screening.approvals()
+    }
+
+    /// A person agrees to a call, or refuses it; says to which, or nothing if it does not wait.
+    pub fn approve(&self, id: u64, agreed: bool) -> Option<Question> {
+        self.screening.approve(id, agreed)
     }
 
     /// The figures now.

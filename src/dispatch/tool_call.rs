@@ -7,55 +7,70 @@ use serde_json::{Map, Value};
 use super::Call;
 use super::arguments::{self, Checked, Settings};
 use super::schema::Schema;
-use super::tools::Tools;
+use super::tools::Tool;
 use crate::error::{Code, Failure};
 use crate::protocol::json::{Members, RawJson};
 
 /// Arguments beyond this many bytes are not checked: it would cost more than it saves.
 const MAX_CHECKED: usize = 64 << 10;
 
-/// The call with its arguments repaired. Any other request, and a call of a tool that no list has
-/// named yet, stays as it is.
+/// A call as it would be sent.
+pub(super) struct Read<'a> {
+    /// The call, its arguments repaired.
+    pub call: Cow<'a, Call>,
+    /// What is wrong with them beyond that.
+    pub fault: Option<Failure>,
+}
+
+/// Reads a call of this tool. Any other request, and a call of a tool that no list has named yet,
+/// stays as it is.
 ///
 /// # Errors
-/// [`Code::InvalidParams`] for a call that can be read in two ways, [`Code::WrongArguments`] for
-/// arguments that the tool does not take.
-pub(super) fn check<'a>(
+/// [`Code::InvalidParams`] for a call that can be read in two ways.
+pub(super) fn read<'a>(
     call: &'a Call,
-    tools: &Tools,
+    tool: Option<&Tool>,
     settings: Settings,
-) -> Result<Cow<'a, Call>, Failure> {
+) -> Result<Read<'a>, Failure> {
+    let mut read = Read {
+        call: Cow::Borrowed(call),
+        fault: None,
+    };
     if call.request.method != "tools/call" {
-        return Ok(Cow::Borrowed(call));
+        return Ok(read);
     }
     let mut params = call.request.param_members();
-    if let Some(twice) = ["name", "arguments"]
-        .into_iter()
-        .find(|key| params.repeats(key))
-    {
+    let keys = ["name", "arguments"];
+    if let Some(twice) = keys.into_iter().find(|key| params.repeats(key)) {
         let why = format_args!("`{twice}` stands there twice");
         return Err(Failure::with(Code::InvalidParams, why));
     }
-    let tool = params.get_str("name").and_then(|name| tools.get(&name));
-    let Some(schema) = tool.as_ref().and_then(|tool| tool.schema.as_ref()) else {
-        return Ok(Cow::Borrowed(call));
-    };
     let text = params.get("arguments").unwrap_or("{}");
-    if text.len() > MAX_CHECKED {
-        return Ok(Cow::Borrowed(call));
-    }
-    let Some(repaired) = repaired(text, schema, settings)? else {
-        return Ok(Cow::Borrowed(call));
+    let schema = tool.and_then(|tool| tool.schema.as_ref());
+    // Headers that repeat arguments would contradict repaired ones.
+    let may_check = text.len() <= MAX_CHECKED && call.mirrored.is_empty();
+    let Some(schema) = schema.filter(|_| may_check) else {
+        return Ok(read);
     };
-    params.set("arguments", &repaired);
-    let request = call.request.with_params(params.write());
-    Ok(Cow::Owned(Call {
-        request,
-        ..call.clone()
-    }))
+    match repaired(text, schema, settings) {
+        Ok(Some(repaired)) => {
+            params.set("arguments", &repaired);
+            let request = call.request.with_params(params.write());
+            read.call = Cow::Owned(Call {
+                request,
+                ..call.clone()
+            });
+        }
+        Ok(None) => {}
+        Err(fault) => read.fault = Some(fault),
+    }
+    Ok(read)
 }
 
 /// The arguments as they should have been written; nothing if they were written so.
+///
+/// # Errors
+/// [`Code::WrongArguments`].
 fn repaired(text: &str, schema: &Schema, settings: Settings) -> Result<Option<RawJson>, Failure> {
     let refuse = |what: &str| {
         let refused = settings

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
-use super::{Bridge, operations, reply, status};
+use super::{Bridge, approvals, operations, reply, status};
 pub(super) use gate::Operator;
 
 /// Everything but the probes, behind the gate.
@@ -21,6 +21,14 @@ pub(super) fn routes(bridge: &Arc<Bridge>) -> Router<Arc<Bridge>> {
         .route(
             "/api/queue/{operation}",
             post(operations::queue).fallback(reply::wrong_method_post),
+        )
+        .route(
+            "/api/approvals",
+            get(approvals::get).fallback(reply::wrong_method_get),
+        )
+        .route(
+            "/api/approvals/{id}",
+            post(approvals::post).fallback(reply::wrong_method_post),
         )
         .layer(from_fn_with_state(bridge.clone(), gate::operators_only))
 }

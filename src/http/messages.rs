@@ -194,6 +194,7 @@ impl Sender {
             name: self.client.name.as_str().into(),
             priority: self.client.terms.priority,
             timeout: self.client.terms.timeout(),
+            guard: self.bridge.access.guard(&self.client),
         };
         let received = self.received;
         let downstream = outlet.map(|outlet| Arc::new(outlet) as Arc<dyn Downstream>);

@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde::ser::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// A piece of JSON text, known to be valid, in the bytes in which it arrived.
 ///
@@ -218,6 +219,35 @@ fn spells(raw: &str, key: &str) -> bool {
     }
 }
 
+/// The value that `text` is, unless an object in it has a name twice: two readers may then see two
+/// different values.
+///
+/// The work grows with the depth of nesting; readers bound that before they come here.
+pub fn unambiguous(text: &str) -> Option<Value> {
+    let text = text.trim();
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let members = Members::parse(text.as_bytes()).ok()?;
+            let mut object = Map::new();
+            for (name, value) in members.iter() {
+                if object
+                    .insert(name.into_owned(), unambiguous(value)?)
+                    .is_some()
+                {
+                    return None;
+                }
+            }
+            Some(Value::Object(object))
+        }
+        Some(b'[') => {
+            let values: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+            let values = values.into_iter().map(|value| unambiguous(value.get()));
+            values.collect::<Option<_>>().map(Value::Array)
+        }
+        _ => serde_json::from_str(text).ok(),
+    }
+}
+
 /// How deeply arrays and objects are nested in `text`, counted without recursion; brackets in
 /// strings don't count.
 ///
@@ -287,6 +317,20 @@ mod tests {
                 .repeats("id")
         );
         assert!(!Members::parse(br#"{"id":1,"ix":2}"#).unwrap().repeats("id"));
+    }
+
+    #[test]
+    fn a_value_is_unambiguous_if_no_object_in_it_has_a_name_twice() {
+        let value = serde_json::json!({"a": [1.5, {"b": null}], "c": "x"});
+        assert_eq!(unambiguous(&value.to_string()), Some(value));
+        for text in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"[{"x":{"a":1,"b":2,"a":3}}]"#,
+            "{",
+        ] {
+            assert_eq!(unambiguous(text), None, "{text}");
+        }
     }
 
     #[test]

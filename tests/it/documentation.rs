@@ -200,6 +200,7 @@ fn links_in_the_documentation_lead_somewhere() {
         "CONTRIBUTING.md",
         "DOCS.md",
         "docs/configuration.md",
+        "docs/security.md",
         "docs/api/http.md",
     ] {
         let folder = root().join(document).parent().unwrap().to_owned();

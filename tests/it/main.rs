@@ -9,6 +9,7 @@
 
 mod access;
 mod admin;
+mod approvals;
 mod arguments;
 mod commands;
 mod configuration;
@@ -27,6 +28,7 @@ mod pool;
 mod queueing;
 mod real_events;
 mod real_home_assistant;
+mod rights;
 mod sdk_clients;
 mod sharing;
 mod shutdown;

@@ -71,6 +71,28 @@ async fn arguments_that_home_assistant_would_not_take_are_repaired() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rule_for_domains_holds_in_home_assistant_itself() {
+    let ha = HomeAssistant::running();
+    let bridge = ha.bridge().await;
+    let rights = r#"{"arguments":[{"argument":"domain","in":["light"]}],"deny":["*GetDateTime"]}"#;
+    bridge.command(&["rights", "set", "default", "--rights", rights]);
+    let list = || async { bridge.rpc("tools/list", json!({})).await.text };
+    while list().await.contains("GetDateTime") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let before = ha.state("switch.coffee_maker").await;
+    let call = |arguments| bridge.call("intent__HassTurnOn", arguments);
+    assert_eq!(call(json!({"name": "Coffee Maker"})).await.code(), "denied");
+    // What the rule demands, Home Assistant keeps to: no other thing of that name is touched.
+    let other = call(json!({"name": "Coffee Maker", "domain": ["light"]})).await;
+    assert_eq!(other.result()["isError"], true, "{other:?}");
+    assert_eq!(ha.state("switch.coffee_maker").await, before);
+    let lamp = call(json!({"name": "Reading Lamp", "domain": "light"})).await;
+    assert_eq!(lamp.result()["isError"], false, "{lamp:?}");
+    ha.until_state("light.reading_lamp", "on").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn direct_and_bridged_answers_are_the_same_bytes() {
     let ha = HomeAssistant::running();
     let bridge = ha.bridge().await;

@@ -1,0 +1,86 @@
+//! Calls that are held until a person has agreed: what the questions are for, with clock and waiting.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::approvals::{Answer, Approvals, Question, Request};
+use crate::error::{Code, Failure};
+
+/// The questions to persons, and the calls that wait for the answers.
+#[derive(Debug)]
+pub(super) struct Held {
+    patience: Duration,
+    approvals: Mutex<Approvals>,
+    /// Whether calls may be held now; sent again with every answer.
+    open: watch::Sender<bool>,
+}
+
+impl Held {
+    /// Holds no call for longer than `patience`.
+    pub(super) fn new(patience: Duration) -> Self {
+        Self {
+            patience,
+            approvals: Mutex::new(Approvals::new(super::approvals::Settings::default())),
+            open: watch::Sender::new(true),
+        }
+    }
+
+    /// Waits until a person has agreed. A fifth of the caller's time is left for the call itself.
+    ///
+    /// # Errors
+    /// [`Code::ApprovalPending`] when it took too long, [`Code::ApprovalRefused`],
+    /// [`Code::ApprovalsFull`], and [`Code::ShuttingDown`].
+    pub(super) async fn agreement(
+        &self,
+        question: &Question,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let began = Instant::now();
+        let rest = deadline.saturating_duration_since(began);
+        let until = began + self.patience.min(rest * 4 / 5);
+        let mut news = self.open.subscribe();
+        loop {
+            let is_open = *news.borrow_and_update();
+            let why = &question.reason;
+            let answer = self.lock().ask(now(), question);
+            return match answer {
+                Answer::Yes => Ok(()),
+                Answer::No => Err(Failure::with(Code::ApprovalRefused, why)),
+                Answer::TooMany => Err(Failure::new(Code::ApprovalsFull)),
+                Answer::Waiting if !is_open => Err(Failure::new(Code::ShuttingDown)),
+                Answer::Waiting if timeout_at(until, news.changed()).await.is_ok() => continue,
+                Answer::Waiting => Err(Failure::with(Code::ApprovalPending, why)),
+            };
+        }
+    }
+
+    /// The questions that wait for an answer.
+    pub(super) fn waiting(&self) -> Vec<Request> {
+        self.lock().waiting(now())
+    }
+
+    /// A person answers; says what was asked, or nothing if that question does not wait.
+    pub(super) fn decide(&self, id: u64, agreed: bool) -> Option<Question> {
+        let question = self.lock().decide(now(), id, agreed)?;
+        self.open.send_modify(|_| {});
+        Some(question)
+    }
+
+    /// Holds calls, or holds none and lets those go that it holds.
+    pub(super) fn set_open(&self, open: bool) {
+        self.open.send_replace(open);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Approvals> {
+        self.approvals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
