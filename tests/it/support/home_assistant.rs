@@ -45,6 +45,13 @@ impl HomeAssistant {
         state["state"].as_str().unwrap().to_owned()
     }
 
+    /// Lets it restart itself, by its own action.
+    pub(crate) async fn restart(&self) {
+        let url = format!("{}/api/services/homeassistant/restart", self.url);
+        let restart = self.http.post(url).bearer_auth(&self.token).body("{}");
+        assert_eq!(send(restart).await.status, 200);
+    }
+
     /// Waits until it was gone and is there again.
     pub(crate) async fn come_back(self) {
         let is_there = || async {
