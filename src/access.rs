@@ -1,25 +1,45 @@
-//! Who may come in: clients and their tokens, host names and origins.
+//! Who may come in: clients and their tokens, networks, host names and origins.
 
 mod admin;
+mod brake;
+mod certificate;
 mod client;
 mod guard;
+mod identity;
+mod last_seen;
+mod network;
 mod origin;
+mod quota;
 mod registry;
 pub mod rights;
 mod token;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::dispatch::guard::Guard;
 use crate::error::{Code, Failure};
+use crate::resilience::rate::Standing;
 pub use admin::Admin;
+pub use brake::Settings as BrakeSettings;
+use brake::{Brake, Verdict};
+pub use certificate::{Certificate, CertificateId};
 pub use client::{Client, Credential, Terms};
 pub use guard::guard;
+pub use identity::Credentials;
+pub use last_seen::LastSeen;
+use last_seen::Notes;
+pub use network::{parse_network, parse_networks};
 use origin::is_listed;
 pub use origin::{check_host, check_origin};
+pub use quota::Rates;
+use quota::{Quotas, TooOften};
 pub use registry::{Registry, RegistryError, Stamp};
 pub use rights::{ArgumentRule, Pattern, Policy, Rights, Sensitive};
 pub use token::{Token, TokenHash};
@@ -32,6 +52,14 @@ pub struct Settings {
     /// Origins of web pages that may use the bridge, such as `https://chat.example.org`, besides
     /// pages of its own.
     pub allowed_origins: Vec<String>,
+    /// Networks that requests may come from.
+    pub networks: Vec<IpNet>,
+    /// Proxies that are believed when they say who came to them.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How much an address may try.
+    pub brake: BrakeSettings,
+    /// How often calls may come.
+    pub rates: Rates,
     /// Whoever sends no token is let in as [`Client::anyone`].
     pub leave_front_door_open: bool,
     /// Whether nobody may change anything through the bridge.
@@ -46,6 +74,9 @@ pub struct Access {
     clients: ArcSwap<Vec<Arc<Client>>>,
     seen: Mutex<Option<Stamp>>,
     anyone: Option<Arc<Client>>,
+    brake: Mutex<Brake>,
+    quotas: Mutex<Quotas>,
+    last_seen: Notes,
 }
 
 impl Access {
@@ -60,12 +91,20 @@ impl Access {
         let anyone = settings
             .leave_front_door_open
             .then(|| Arc::new(Client::anyone()));
+        // Nothing depends on it but a column of a list.
+        let last_seen = registry.last_seen().unwrap_or_else(|error| {
+            tracing::warn!(%error, "when clients were last there is not known");
+            LastSeen::new()
+        });
         let access = Self {
+            brake: Mutex::new(Brake::new(settings.brake)),
+            quotas: Mutex::new(Quotas::new(&settings.rates)),
             settings,
             registry,
             clients: ArcSwap::default(),
             seen: Mutex::new(None),
             anyone,
+            last_seen: Notes::new(last_seen),
         };
         access.refresh()?;
         Ok(access)
@@ -92,54 +131,117 @@ impl Access {
         Ok(true)
     }
 
-    /// The client that holds the token that was sent as `Authorization` or as `X-API-Key`. Whoever
-    /// sends none is [`Client::anyone`] where the front door is open; a wrong token opens it never.
+    /// Who sent a request that came from `peer` with these `X-Forwarded-For` headers.
+    ///
+    /// # Errors
+    /// [`Code::NetworkRefused`] for a network that is not let in.
+    pub fn check_sender(&self, peer: IpAddr, forwarded_for: &[&str]) -> Result<IpAddr, Failure> {
+        let settings = &self.settings;
+        let sender = network::sender(peer, forwarded_for, &settings.trusted_proxies);
+        if network::contain(&settings.networks, sender) {
+            Ok(sender)
+        } else {
+            Err(Failure::with(Code::NetworkRefused, sender))
+        }
+    }
+
+    /// The client to which a request belongs that shows these credentials. Whoever shows none is
+    /// [`Client::anyone`] where the front door is open; a wrong token opens it never.
     ///
     /// # Errors
     /// Which mistake it was, as a code of the catalogue. The token is never part of it.
     pub fn identify(
         &self,
-        authorization: Option<&str>,
-        api_key: Option<&str>,
+        credentials: &Credentials<'_>,
+        sender: IpAddr,
     ) -> Result<Arc<Client>, Failure> {
-        let text = match (authorization, api_key) {
-            (Some(authorization), _) => bearer(authorization)?,
-            (None, Some(key)) => key.trim(),
-            (None, None) => {
+        let client = match identity::identify(&self.clients.load(), credentials) {
+            Ok(Some(client)) => client,
+            Ok(None) => {
                 let anyone = self.anyone.clone();
                 return anyone.ok_or_else(|| Failure::new(Code::TokenMissing));
             }
-        };
-        let Some(token) = Token::parse(text) else {
-            let code = if text.starts_with("eyJ") {
-                Code::TokenOfHomeAssistant
-            } else {
-                Code::TokenMalformed
-            };
-            return Err(Failure::new(code));
-        };
-        let hash = token.hash();
-        let clients = self.clients.load();
-        // No early end: the time must not tell at which client it matched.
-        let mut found = None;
-        for client in clients.iter() {
-            for kept in &client.tokens {
-                if kept.sha256.matches(&hash) {
-                    found = Some((client, kept));
-                }
+            Err(failure) if identity::is_wrong_token(failure.code) => {
+                return Err(self.brake(sender).unwrap_or(failure));
             }
-        }
-        let (client, kept) = found.ok_or_else(|| Failure::new(Code::TokenUnknown))?;
-        let refusal = if !client.is_active() {
-            Code::TokenRevoked
-        } else if kept.expires.is_some_and(|end| end <= Timestamp::now()) {
-            Code::TokenReplaced
-        } else if !client.enabled {
-            Code::ClientDisabled
-        } else {
-            return Ok(client.clone());
+            Err(failure) => return Err(failure),
         };
-        Err(Failure::new(refusal))
+        let networks = &client.terms.networks;
+        if !networks.is_empty() && !network::contain(networks, sender) {
+            return Err(Failure::with(Code::ClientNetworkRefused, sender));
+        }
+        self.last_seen.note(&client.name, Timestamp::now());
+        Ok(client)
+    }
+
+    /// Counts a wrong token; the failure to tell once there were too many.
+    fn brake(&self, sender: IpAddr) -> Option<Failure> {
+        let mut brake = self.brake.lock().unwrap_or_else(PoisonError::into_inner);
+        let Verdict::Braked { wait, first } = brake.fail(sender, Instant::now()) else {
+            return None;
+        };
+        if first {
+            tracing::warn!(%sender, "too many wrong tokens; an address is told to wait");
+        }
+        Some(Failure {
+            retry_after: Some(wait),
+            ..Failure::new(Code::TooManyWrongTokens)
+        })
+    }
+
+    /// Counts a call of a client.
+    ///
+    /// # Errors
+    /// [`Code::RateLimited`] with the time to wait, if it came too early.
+    pub fn count(&self, client: &Client, method: &str, tool: Option<&str>) -> Result<(), Failure> {
+        if !quota::is_counted(method) {
+            return Ok(());
+        }
+        let counted = self.quotas().count(client, tool, Instant::now().into_std());
+        counted.map_err(|TooOften { rate, scope, wait }| {
+            let seconds = wait.as_secs_f64().ceil();
+            let why = format_args!("{rate} for {scope}; wait {seconds} s");
+            Failure {
+                retry_after: Some(Duration::from_secs_f64(seconds)),
+                ..Failure::with(Code::RateLimited, why)
+            }
+        })
+    }
+
+    /// Whether some tools have a rate of their own.
+    pub const fn limits_tools(&self) -> bool {
+        !self.settings.rates.tools.is_empty()
+    }
+
+    /// What is left to a client for such a call, if it is counted at all.
+    pub fn standing(&self, client: &Client, method: &str, tool: Option<&str>) -> Option<Standing> {
+        let counted = quota::is_counted(method).then(|| self.quotas())?;
+        counted.standing(client, tool, Instant::now().into_std())
+    }
+
+    fn quotas(&self) -> MutexGuard<'_, Quotas> {
+        self.quotas.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The register, for those who change it.
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// When each client was last there, by name.
+    pub fn last_seen(&self) -> LastSeen {
+        self.last_seen.times()
+    }
+
+    /// Writes down when each client was last there, if any was since the last time.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn keep_last_seen(&self) -> Result<(), RegistryError> {
+        let clients = self.clients.load();
+        let is_kept = |name: &str| clients.iter().any(|client| client.name == name);
+        let changed = self.last_seen.take_changed(is_kept);
+        changed.map_or(Ok(()), |times| self.registry.keep_last_seen(&times))
     }
 
     /// What the client may do now.
@@ -185,22 +287,9 @@ impl Access {
     }
 }
 
-/// The token behind `Bearer`; the scheme's case does not matter (RFC 9110, section 11.1).
-fn bearer(authorization: &str) -> Result<&str, Failure> {
-    let authorization = authorization.trim();
-    match authorization.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
-        None if authorization.is_empty() || authorization.eq_ignore_ascii_case("bearer") => {
-            Err(Failure::new(Code::TokenMissing))
-        }
-        _ => Err(Failure::new(Code::TokenWithoutBearer)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn open() -> (tempfile::TempDir, Access) {
         let folder = tempfile::tempdir().unwrap();
@@ -208,8 +297,23 @@ mod tests {
         (folder, access)
     }
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn identify(
+        access: &Access,
+        authorization: Option<&str>,
+        api_key: Option<&str>,
+    ) -> Result<Arc<Client>, Failure> {
+        let credentials = Credentials {
+            authorization,
+            api_key,
+            ..Credentials::default()
+        };
+        access.identify(&credentials, HERE)
+    }
+
     fn code(access: &Access, authorization: Option<&str>, api_key: Option<&str>) -> Code {
-        access.identify(authorization, api_key).unwrap_err().code
+        identify(access, authorization, api_key).unwrap_err().code
     }
 
     #[test]
@@ -219,11 +323,14 @@ mod tests {
         let token = token.reveal();
         for authorization in [format!("Bearer {token}"), format!("bearer  {token} ")] {
             assert_eq!(
-                access.identify(Some(&authorization), None).unwrap().name,
+                identify(&access, Some(&authorization), None).unwrap().name,
                 "default"
             );
         }
-        assert_eq!(access.identify(None, Some(token)).unwrap().name, "default");
+        assert_eq!(
+            identify(&access, None, Some(token)).unwrap().name,
+            "default"
+        );
     }
 
     #[test]
@@ -257,6 +364,80 @@ mod tests {
     }
 
     #[test]
+    fn an_authorization_of_another_kind_leaves_room_for_a_token_elsewhere() {
+        let (_folder, access) = open();
+        let token = access.registry.first_token().unwrap();
+        let key = Some(token.reveal());
+        for authorization in ["Basic dTpw", "Bearer", ""] {
+            assert!(identify(&access, Some(authorization), key).is_ok());
+        }
+        let wrong = code(&access, Some("Bearer mcpb_x"), key);
+        assert_eq!(wrong, Code::TokenMalformed);
+    }
+
+    #[test]
+    fn a_token_in_the_address_opens_only_where_its_client_allows_that() {
+        let (_folder, access) = open();
+        let allowed = Terms {
+            path_token: true,
+            ..Terms::default()
+        };
+        let token = access.registry.create("old client", allowed).unwrap();
+        let other = access.registry.first_token().unwrap();
+        access.refresh().unwrap();
+        let open = |token: &Token, api_key| {
+            let credentials = Credentials {
+                address: Some(token.reveal()),
+                api_key,
+                ..Credentials::default()
+            };
+            access.identify(&credentials, HERE).map_err(|f| f.code)
+        };
+        assert_eq!(open(&token, None).unwrap().name, "old client");
+        assert_eq!(open(&other, None).unwrap_err(), Code::TokenInAddress);
+        assert_eq!(open(&token, Some(other.reveal())).unwrap().name, "default");
+    }
+
+    #[test]
+    fn a_client_comes_from_its_networks_only() {
+        let (_folder, access) = open();
+        let terms = Terms {
+            networks: parse_networks("10.1.0.0/16").unwrap(),
+            ..Terms::default()
+        };
+        let token = access.registry.create("n8n", terms).unwrap();
+        access.refresh().unwrap();
+        let credentials = Credentials {
+            api_key: Some(token.reveal()),
+            ..Credentials::default()
+        };
+        let from = |address: &str| {
+            let client = access.identify(&credentials, address.parse().unwrap());
+            client.map(|client| client.name.clone()).map_err(|f| f.code)
+        };
+        assert_eq!(from("10.1.2.3"), Ok("n8n".to_owned()));
+        assert_eq!(from("::ffff:10.1.2.3"), Ok("n8n".to_owned()));
+        assert_eq!(from("10.2.2.3"), Err(Code::ClientNetworkRefused));
+    }
+
+    #[test]
+    fn wrong_tokens_are_braked_and_right_ones_are_not() {
+        let (_folder, access) = open();
+        let token = access.registry.first_token().unwrap();
+        let stranger = Token::generate().unwrap();
+        for _ in 0..access.settings.brake.wrong_tokens {
+            let wrong = code(&access, None, Some(stranger.reveal()));
+            assert_eq!(wrong, Code::TokenUnknown);
+            assert_eq!(code(&access, None, None), Code::TokenMissing);
+        }
+        let braked = identify(&access, None, Some(stranger.reveal())).unwrap_err();
+        assert_eq!(braked.code, Code::TooManyWrongTokens);
+        assert!(braked.retry_after.unwrap() > Duration::from_mins(14));
+        assert_eq!(code(&access, None, None), Code::TokenMissing);
+        assert!(identify(&access, None, Some(token.reveal())).is_ok());
+    }
+
+    #[test]
     fn through_an_open_door_everybody_comes_but_those_with_a_wrong_token() {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings {
@@ -265,12 +446,30 @@ mod tests {
         };
         let access = Access::open(settings, Registry::new(folder.path())).unwrap();
         assert!(access.is_open());
-        assert_eq!(access.identify(None, None).unwrap().name, "anyone");
+        assert_eq!(identify(&access, None, None).unwrap().name, "anyone");
         assert_eq!(code(&access, None, Some("nonsense")), Code::TokenMalformed);
         let token = access.registry.first_token().unwrap();
-        let known = access.identify(None, Some(token.reveal())).unwrap();
+        let known = identify(&access, None, Some(token.reveal())).unwrap();
         assert_eq!(known.name, "default");
         assert_eq!(access.active_clients(), 1);
+    }
+
+    #[test]
+    fn when_a_client_was_last_there_outlives_a_restart_and_only_a_client_that_is_known() {
+        let (folder, access) = open();
+        let token = access.registry.first_token().unwrap();
+        access
+            .registry
+            .keep_last_seen(&[("gone".to_owned(), Timestamp::UNIX_EPOCH)].into())
+            .unwrap();
+        identify(&access, None, Some(token.reveal())).unwrap();
+        access.keep_last_seen().unwrap();
+        let again = Access::open(Settings::default(), Registry::new(folder.path())).unwrap();
+        assert_eq!(again.last_seen(), access.last_seen());
+        assert_eq!(again.last_seen().keys().collect::<Vec<_>>(), ["default"]);
+        std::fs::write(folder.path().join("last-seen.json"), "{").unwrap();
+        let again = Access::open(Settings::default(), Registry::new(folder.path())).unwrap();
+        assert!(again.last_seen().is_empty());
     }
 
     #[test]
@@ -283,7 +482,7 @@ mod tests {
         );
         assert!(access.refresh().unwrap());
         assert!(!access.refresh().unwrap());
-        assert!(access.identify(None, Some(token.reveal())).is_ok());
+        assert!(identify(&access, None, Some(token.reveal())).is_ok());
         access.registry.revoke("n8n").unwrap();
         access.refresh().unwrap();
         assert_eq!(
@@ -300,7 +499,7 @@ mod tests {
         let hour = Duration::from_hours(1);
         let new = access.registry.rotate("n8n", hour).unwrap();
         access.refresh().unwrap();
-        let answer = |token: &Token| access.identify(None, Some(token.reveal()));
+        let answer = |token: &Token| identify(&access, None, Some(token.reveal()));
         assert_eq!(answer(&old).unwrap_err().code, Code::TokenReplaced);
         assert_eq!(answer(&middle).unwrap(), answer(&new).unwrap());
         let off = access.registry.update("n8n", |client| {
@@ -328,7 +527,7 @@ mod tests {
         std::fs::remove_dir(&file).unwrap();
         std::fs::rename(&aside, &file).unwrap();
         assert!(access.refresh().unwrap());
-        assert!(access.identify(None, Some(token.reveal())).is_ok());
+        assert!(identify(&access, None, Some(token.reveal())).is_ok());
     }
 
     #[test]
@@ -337,6 +536,6 @@ mod tests {
         let token = access.registry.first_token().unwrap();
         std::fs::write(folder.path().join("clients.json"), "{").unwrap();
         assert!(access.refresh().is_err());
-        assert!(access.identify(None, Some(token.reveal())).is_ok());
+        assert!(identify(&access, None, Some(token.reveal())).is_ok());
     }
 }

@@ -1,7 +1,7 @@
 //! The composition root: from settings to a running bridge. The only place that starts long-lived
 //! tasks, and the one that ends them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,13 +16,19 @@ use crate::demo::{self, DemoHouse};
 use crate::dispatch::Dispatcher;
 use crate::homeassistant::{HomeAssistant, LocateError, Located, Report, Way, locate};
 use crate::http::{self, Bridge, Guard};
-use crate::server;
+use crate::server::{self, Listener, Tls, TlsError};
 use crate::upstream::http_client::HttpClient;
 use crate::upstream::{self, Trouble, Upstream};
 
 /// How often the register of clients is looked at: a token that was made or revoked on the command
 /// line counts within a second.
 const REGISTRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often it is written down when clients were last there.
+const LAST_SEEN_INTERVAL: Duration = Duration::from_mins(1);
+
+/// How often the certificate is looked at.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Why the bridge could not start.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +46,9 @@ pub enum StartError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// There is no certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// There is no upstream.
     #[error(transparent)]
     Locate(#[from] LocateError),
@@ -73,11 +82,21 @@ impl App {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let lan = bind("listen", settings.listen).await?;
         let admin = bind("admin_listen", settings.admin_listen).await?;
-        let operators = Admin::open(settings.admin_token, &Registry::new(&settings.data))?;
+        let operators = Admin::open(
+            settings.admin_token,
+            settings.access.brake,
+            &Registry::new(&settings.data),
+        )?;
         let access = Arc::new(Access::open(
             settings.access.clone(),
             Registry::new(&settings.data),
         )?);
+        let tls = settings
+            .tls
+            .clone()
+            .map(Tls::open)
+            .transpose()?
+            .map(Arc::new);
         let Found {
             upstream,
             way,
@@ -108,14 +127,26 @@ impl App {
         let guard = settings
             .ingress_peer
             .map_or(Guard::Token, |_| Guard::Ingress);
-        app.serve(lan.0, http::lan(bridge.clone()), settings.server, None);
-        app.serve(
-            admin.0,
-            http::admin(bridge, guard),
-            settings.server,
-            settings.ingress_peer,
-        );
+        let without_tls = http::without_tls(bridge.clone());
+        app.serve(Listener {
+            socket: lan.0,
+            router: http::lan(bridge.clone()),
+            settings: settings.server,
+            only_peer: None,
+            tls: tls.clone().map(|tls| (tls, without_tls)),
+        });
+        app.serve(Listener {
+            socket: admin.0,
+            router: http::admin(bridge, guard),
+            settings: settings.server,
+            only_peer: settings.ingress_peer,
+            tls: None,
+        });
+        if let Some(tls) = tls {
+            app.spawn(renew(tls, app.stop.clone()));
+        }
         app.spawn(watch(access.clone(), app.stop.clone()));
+        app.spawn(note_last_seen(access.clone(), app.stop.clone()));
         let stop = app.stop.clone();
         app.spawn(async move { upstream.keep(stop).await });
         if let Some(home_assistant) = home_assistant {
@@ -183,15 +214,8 @@ impl App {
         self.task_ended.cancelled().await;
     }
 
-    fn serve(
-        &self,
-        listener: TcpListener,
-        router: axum::Router,
-        settings: server::Settings,
-        only_peer: Option<IpAddr>,
-    ) {
-        let stop = self.stop.clone();
-        self.spawn(server::serve(listener, router, settings, only_peer, stop));
+    fn serve(&self, listener: Listener) {
+        self.spawn(listener.serve(self.stop.clone()));
     }
 
     /// Starts a task that lasts as long as the bridge.
@@ -293,6 +317,32 @@ fn report(report: Report) {
     match report {
         Report::Presence(presence) => tracing::info!(?presence, "Home Assistant"),
         Report::Change(change) => tracing::debug!(?change, "Home Assistant"),
+    }
+}
+
+/// Writes down when clients were last there, at the end as well.
+async fn note_last_seen(access: Arc<Access>, stop: CancellationToken) {
+    loop {
+        let pause = tokio::time::sleep(LAST_SEEN_INTERVAL);
+        let goes_on = stop.run_until_cancelled(pause).await.is_some();
+        if let Err(error) = access.keep_last_seen() {
+            tracing::warn!(%error, "when clients were last there was not kept");
+        }
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+/// Follows the certificate when it is renewed.
+async fn renew(tls: Arc<Tls>, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(CERTIFICATE_INTERVAL);
+    while stop.run_until_cancelled(interval.tick()).await.is_some() {
+        match tls.refresh() {
+            Ok(true) => tracing::info!("the certificate was renewed"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+        }
     }
 }
 

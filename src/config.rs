@@ -47,6 +47,8 @@ pub struct Settings {
     pub home_assistant: homeassistant::Settings,
     /// The listeners.
     pub server: server::Settings,
+    /// HTTPS for clients.
+    pub tls: Option<server::TlsSettings>,
     /// How long the end may take.
     pub drain_timeout: Duration,
     /// Bounds of what clients send.

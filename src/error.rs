@@ -173,6 +173,21 @@ catalogue! {
         "There is nothing at this address.",
         cause: "The path is not one of the bridge's.",
         fix: "MCP clients use `/mcp`; the addresses are listed in the README.";
+    NoSuchClient = "no_such_client", Request, 404, -32600,
+        "There is no such client",
+        "There is no client of this name.",
+        cause: "Nobody has the name, or the client was revoked.",
+        fix: "`GET /api/clients` and `mcp-bridge token list` show all.";
+    ClientConflict = "client_conflict", Request, 409, -32600,
+        "The client cannot be made",
+        "The client cannot be made; choose another name.",
+        cause: "Another client has the name, or there are too many.",
+        fix: "Choose another name, or revoke that client first.";
+    RegisterUnusable = "register_unusable", Bridge, 500, -32603,
+        "The register of clients cannot be used",
+        "The register of clients cannot be used; a person has to look at the bridge.",
+        cause: "The file in the data folder cannot be read or written, or is damaged. Clients that were known come in as before.",
+        fix: "Look at the message; make the data folder writable, or restore the file from a backup.";
     HostRefused = "host_refused", Access, 403, -32001,
         "The bridge is not known under this host name",
         "The request was refused because of its Host header.",
@@ -183,6 +198,21 @@ catalogue! {
         "The request was refused because of its Origin header.",
         cause: "The request comes from a web page of another origin.",
         fix: "If that page may use the bridge, add its origin to `access.allowed_origins`.";
+    NetworkRefused = "network_refused", Access, 403, -32001,
+        "Requests from this network are not let in",
+        "The request was refused because of the network it comes from; a person has to allow that.",
+        cause: "The sender's address is in none of the networks of `access.networks`; without it, in no private one.",
+        fix: "If it may come in, add its network to `access.networks`. Behind a reverse proxy, name the proxy in `access.trusted_proxies`.";
+    ClientNetworkRefused = "client_network_refused", Access, 403, -32001,
+        "This client may not come from this network",
+        "The client may not be used from this network; a person has to allow that.",
+        cause: "The token is right, but the client was made for other networks.",
+        fix: "Use it from there, or change the client's networks.";
+    TooManyWrongTokens = "too_many_wrong_tokens", Access, 429, -32001,
+        "Too many wrong tokens came from this address",
+        "Too many wrong tokens came from this address; a person has to correct the client's settings.",
+        cause: "More wrong tokens than `limits.wrong_tokens` came from there. A client's right one is let in all the same, the admin token is not.",
+        fix: "Give the client its right token. The log of the bridge names the address.";
     TokenMissing = "token_missing", Access, 401, -32001,
         "The request has no token",
         "The bridge needs a token; a person has to add it to the client's settings.",
@@ -238,11 +268,31 @@ catalogue! {
         "The change was refused; send it from the status page or with the admin token.",
         cause: "A browser sends its cookies with any page's requests; those of the status page carry the header `X-MCP-Bridge-Page`, which a foreign page cannot set.",
         fix: "Load the page again. Programs send the admin token as `Authorization: Bearer` and need no such header.";
+    CertificateUnknown = "certificate_unknown", Access, 401, -32001,
+        "The certificate belongs to no client",
+        "The client's certificate is not known to this bridge; a person has to add it.",
+        cause: "The certificate is of an authority that counts, but no client has it, and no token was sent.",
+        fix: "Make a client for it: `mcp-bridge token create NAME --certificate NAME-IN-IT`; or send a token.";
+    TlsRequired = "tls_required", Access, 400, -32001,
+        "This address speaks HTTPS",
+        "The address has to begin with https; a person has to correct the client's settings.",
+        cause: "The request came without TLS, and `tls.certificate` is set.",
+        fix: "Write `https://` instead of `http://` in the client's settings.";
+    TokenInAddress = "token_in_address", Access, 401, -32001,
+        "This client's token may not stand in the address",
+        "The token may not stand in the address; a person has to change the client's settings.",
+        cause: "The token is right, but came as `/c/TOKEN/...`, where logs and histories of others keep it; that is allowed for each client by itself.",
+        fix: "Send it as `Authorization: Bearer`, or make the client with `mcp-bridge token create NAME --path-token` if it cannot send headers.";
     QueueFull = "queue_full", Busy, 503, -32003,
         "Too many calls are waiting",
         "The bridge is busy, too many calls are waiting; try again in a moment.",
         cause: "More calls wait than `queue.max_waiting` allows.",
         fix: "Look at the status which client sends so many, or raise `queue.max_waiting`.";
+    RateLimited = "rate_limited", Busy, 429, -32007,
+        "The client calls too often",
+        "Too many calls in a short time; wait as long as it says, then go on.",
+        cause: "More calls came than the client's own rate, `limits.calls_per_client`, `limits.calls_per_tool` or `limits.calls` allows.",
+        fix: "Let the client wait as `Retry-After` says, or raise the rate.";
     DeadlineWaiting = "deadline_waiting", Busy, 503, -32004,
         "The call waited in the queue until its time was over",
         "The call waited too long for its turn and was given up; try again in a moment.",

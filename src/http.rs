@@ -1,5 +1,6 @@
 //! HTTP in front of the dispatcher: bytes become calls, answers become bytes. It decides nothing.
 
+mod address_token;
 mod admin;
 mod admission;
 mod approvals;
@@ -10,6 +11,7 @@ mod health;
 mod ingress;
 mod mcp;
 mod messages;
+mod network;
 mod operations;
 mod outlet;
 mod reply;
@@ -27,7 +29,8 @@ use crate::access::{Access, Admin};
 use crate::dispatch::Dispatcher;
 use crate::homeassistant::HomeAssistant;
 pub use ingress::{Guard, Person};
-pub use router::{admin, lan};
+pub use network::Peer;
+pub use router::{admin, lan, without_tls};
 
 /// Bounds of what is read from clients.
 #[derive(Debug, Clone, Copy)]

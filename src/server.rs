@@ -1,30 +1,25 @@
 //! Listeners: takes connections, bounds them in number and patience, ends them in order.
 
+mod conversation;
 mod peers;
 mod requests;
+mod tls;
 
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
+use crate::http::Peer;
+use conversation::{Conversation, Ended};
 use peers::Peers;
-use requests::{Answer, Requests};
-
-/// How long a connection may take to say goodbye: to hand over what is written already, and over
-/// HTTP/2 to agree on what was the last request.
-const FAREWELL: Duration = Duration::from_secs(1);
+use tls::Accepted;
+pub use tls::{Settings as TlsSettings, Tls, TlsError};
 
 /// Bounds of a listener.
 #[derive(Debug, Clone, Copy)]
@@ -45,100 +40,99 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Serves `router` until `stop`, then says goodbye to the open connections, which takes a second at
-/// most. Calls that must be finished have to be over by then. Connections of others than
-/// `only_peer`, if there is one, are closed before a byte of theirs is read.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    settings: Settings,
-    only_peer: Option<IpAddr>,
-    stop: CancellationToken,
-) {
-    let permits = Arc::new(Semaphore::new(settings.max_connections));
-    let peers = Peers::default();
-    let mut refused = false;
-    let connections = TaskTracker::new();
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(settings.head_timeout);
-    loop {
-        let permit = tokio::select! {
-            permit = permits.clone().acquire_owned() => permit,
-            () = stop.cancelled() => break,
-        };
-        let (stream, peer) = tokio::select! {
-            accepted = accept(&listener) => accepted,
-            () = stop.cancelled() => break,
-        };
-        // A socket for both families writes IPv4 addresses in IPv6.
-        let address = peer.ip().to_canonical();
-        if only_peer.is_some_and(|only| address != only.to_canonical()) {
-            // Once, so that a flood of connections is no flood of lines.
-            if !std::mem::replace(&mut refused, true) {
-                tracing::warn!(%address, only = ?only_peer, "a listener for one peer was addressed by another");
-            }
-            continue;
-        }
-        let Some(place) = peers.admit(address, settings.max_connections_per_address) else {
-            continue;
-        };
-        let connection = converse(
-            builder.clone(),
-            stream,
-            router.clone(),
-            settings.head_timeout,
-            stop.clone(),
-        );
-        connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error, "connection ended");
-            }
-            drop((place, permit));
-        });
-    }
-    drop(listener);
-    connections.close();
-    connections.wait().await;
+/// A socket and what is behind it.
+#[derive(Debug)]
+pub struct Listener {
+    /// Takes the connections.
+    pub socket: TcpListener,
+    /// Answers the requests.
+    pub router: Router,
+    /// The bounds.
+    pub settings: Settings,
+    /// The one peer that is served, if there is only one: connections of others are closed before a
+    /// byte of theirs is read.
+    pub only_peer: Option<IpAddr>,
+    /// TLS, if it is spoken here, and what answers those who do not speak it.
+    pub tls: Option<(Arc<Tls>, Router)>,
 }
 
-/// Answers the requests of one connection until the client leaves, asks nothing for as long as
-/// `patience`, or `stop`.
-///
-/// The patience stands around the whole of hyper, whose own covers neither the bytes that tell
-/// HTTP/1.1 from HTTP/2 nor an HTTP/2 client that answers pings and asks nothing.
-async fn converse(
-    builder: auto::Builder<TokioExecutor>,
-    stream: TcpStream,
-    router: Router,
-    patience: Duration,
-    stop: CancellationToken,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let requests = Requests::default();
-    let service = service_fn(|request| {
-        let under_way = requests.begin();
-        let answer = router.clone().oneshot(request);
-        async move {
-            let answer = answer.await?;
-            Ok::<_, Infallible>(answer.map(|body| Answer::new(body, under_way)))
+impl Listener {
+    /// Serves until `stop`, then says goodbye to the open connections, which takes a second at most.
+    /// Calls that must be finished have to be over by then.
+    pub async fn serve(self, stop: CancellationToken) {
+        let Self {
+            socket,
+            router,
+            settings,
+            only_peer,
+            tls,
+        } = self;
+        let permits = Arc::new(Semaphore::new(settings.max_connections));
+        let peers = Peers::default();
+        let mut refused = false;
+        let connections = TaskTracker::new();
+        let conversation = Conversation::new(router, settings.head_timeout, stop.clone());
+        loop {
+            let permit = tokio::select! {
+                permit = permits.clone().acquire_owned() => permit,
+                () = stop.cancelled() => break,
+            };
+            let (stream, peer) = tokio::select! {
+                accepted = accept(&socket) => accepted,
+                () = stop.cancelled() => break,
+            };
+            // A socket for both families writes IPv4 addresses in IPv6.
+            let address = peer.ip().to_canonical();
+            if only_peer.is_some_and(|only| address != only.to_canonical()) {
+                // Once, so that a flood of connections is no flood of lines.
+                if !std::mem::replace(&mut refused, true) {
+                    tracing::warn!(%address, only = ?only_peer, "a listener for one peer was addressed by another");
+                }
+                continue;
+            }
+            let Some(place) = peers.admit(address, settings.max_connections_per_address) else {
+                continue;
+            };
+            let connection = connect(stream, address, tls.clone(), conversation.clone());
+            connections.spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(error, "connection ended");
+                }
+                drop((place, permit));
+            });
         }
-    });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = requests.none_for(patience) => {}
-        () = stop.cancelled() => {}
+        drop(socket);
+        connections.close();
+        connections.wait().await;
     }
-    connection.as_mut().graceful_shutdown();
-    // A request that came at the last moment gets its answer, unless the bridge stops.
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = requests.none_for(FAREWELL) => return Ok(()),
-        () = stop.cancelled() => {}
+}
+
+/// Agrees on TLS, where it is spoken, and serves the connection.
+async fn connect(
+    stream: TcpStream,
+    address: IpAddr,
+    tls: Option<(Arc<Tls>, Router)>,
+    conversation: Conversation,
+) -> Ended {
+    let mut peer = Peer {
+        address,
+        certificate: None,
+    };
+    let Some((tls, without_tls)) = tls else {
+        return conversation.hold(stream, peer).await;
+    };
+    let accepted = conversation.stop().run_until_cancelled(tls.accept(stream));
+    match accepted.await {
+        Some(Ok(Accepted::Secured(stream, certificate))) => {
+            peer.certificate = certificate;
+            conversation.hold(stream, peer).await
+        }
+        Some(Ok(Accepted::Plain(stream))) => {
+            conversation.about(without_tls).hold(stream, peer).await
+        }
+        Some(Err(error)) => Err(error.into()),
+        None => Ok(()),
     }
-    tokio::time::timeout(FAREWELL, connection).await?
 }
 
 /// The next connection. Running out of file descriptors must not end the listener: it passes.

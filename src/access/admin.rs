@@ -1,5 +1,11 @@
 //! Who may see and change the bridge itself: the holder of the admin token.
 
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+use super::brake::{Brake, Settings as BrakeSettings, Verdict};
 use super::registry::{Registry, RegistryError};
 use super::token::TokenHash;
 use crate::error::{Code, Failure};
@@ -8,6 +14,7 @@ use crate::error::{Code, Failure};
 #[derive(Debug)]
 pub struct Admin {
     token: TokenHash,
+    brake: Mutex<Brake>,
 }
 
 impl Admin {
@@ -16,24 +23,41 @@ impl Admin {
     ///
     /// # Errors
     /// A folder that cannot be used, or a damaged token in it.
-    pub fn open(token: Option<TokenHash>, registry: &Registry) -> Result<Self, RegistryError> {
+    pub fn open(
+        token: Option<TokenHash>,
+        brake: BrakeSettings,
+        registry: &Registry,
+    ) -> Result<Self, RegistryError> {
         let token = match token {
             Some(token) => token,
             None => registry.admin_token()?.hash(),
         };
-        Ok(Self { token })
+        let brake = Mutex::new(Brake::new(brake));
+        Ok(Self { token, brake })
     }
 
-    /// Checks an admin token that was sent with a request.
+    /// Checks an admin token that was sent with a request. An address that has sent too many wrong
+    /// ones is not listened to at all: a token that somebody has chosen can be guessed.
     ///
     /// # Errors
-    /// [`Code::AdminTokenWrong`].
-    pub fn check_token(&self, text: &str) -> Result<(), Failure> {
-        if self.token.matches(&TokenHash::of(text.trim())) {
-            Ok(())
-        } else {
-            Err(Failure::new(Code::AdminTokenWrong))
+    /// [`Code::AdminTokenWrong`] or [`Code::TooManyWrongTokens`].
+    pub fn check_token(&self, text: &str, sender: IpAddr) -> Result<(), Failure> {
+        let mut brake = self.brake.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let waits = |wait| Failure {
+            retry_after: Some(wait),
+            ..Failure::new(Code::TooManyWrongTokens)
+        };
+        if let Some(wait) = brake.wait(sender, now) {
+            return Err(waits(wait));
         }
+        if self.token.matches(&TokenHash::of(text.trim())) {
+            return Ok(());
+        }
+        if brake.fail(sender, now) != Verdict::Bearable {
+            tracing::warn!(%sender, "too many wrong admin tokens; an address has to wait");
+        }
+        Err(Failure::new(Code::AdminTokenWrong))
     }
 }
 
@@ -41,15 +65,33 @@ impl Admin {
 mod tests {
     use super::*;
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn whoever_guesses_too_often_is_not_listened_to_even_with_the_right_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::new(folder.path());
+        let token = registry.admin_token().unwrap();
+        let admin = Admin::open(None, BrakeSettings::default(), &registry).unwrap();
+        for n in 0..=BrakeSettings::default().wrong_tokens {
+            let wrong = admin.check_token(&n.to_string(), HERE).unwrap_err();
+            assert_eq!(wrong.code, Code::AdminTokenWrong);
+        }
+        let refused = admin.check_token(token.reveal(), HERE).unwrap_err();
+        assert_eq!(refused.code, Code::TooManyWrongTokens);
+        let elsewhere = [10, 0, 0, 1].into();
+        assert!(admin.check_token(token.reveal(), elsewhere).is_ok());
+    }
+
     #[test]
     fn the_token_outlives_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let registry = Registry::new(folder.path());
         let token = registry.admin_token().unwrap();
         for _ in 0..2 {
-            let admin = Admin::open(None, &registry).unwrap();
-            assert!(admin.check_token(token.reveal()).is_ok());
-            let wrong = admin.check_token("guess").unwrap_err();
+            let admin = Admin::open(None, BrakeSettings::default(), &registry).unwrap();
+            assert!(admin.check_token(token.reveal(), HERE).is_ok());
+            let wrong = admin.check_token("guess", HERE).unwrap_err();
             assert_eq!(wrong.code, Code::AdminTokenWrong);
         }
     }
@@ -60,8 +102,12 @@ mod tests {
         let registry = Registry::new(folder.path());
         let kept = registry.admin_token().unwrap();
         let own = TokenHash::of("correct horse battery staple");
-        let admin = Admin::open(Some(own), &registry).unwrap();
-        assert!(admin.check_token("correct horse battery staple").is_ok());
-        assert!(admin.check_token(kept.reveal()).is_err());
+        let admin = Admin::open(Some(own), BrakeSettings::default(), &registry).unwrap();
+        assert!(
+            admin
+                .check_token("correct horse battery staple", HERE)
+                .is_ok()
+        );
+        assert!(admin.check_token(kept.reveal(), HERE).is_err());
     }
 }

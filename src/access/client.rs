@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::certificate::CertificateId;
+use super::network;
 use super::rights::Rights;
 use super::token::TokenHash;
 use crate::protocol::priority::Priority;
@@ -61,8 +63,14 @@ pub struct Terms {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
     /// The networks that it may come from. None means all that the bridge lets in.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "network::deserialize"
+    )]
     pub networks: Vec<IpNet>,
+    /// Certificates that open for it in the place of a token, where the listener asks for some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateId>,
     /// Whether its token may stand in the address (`/c/TOKEN/mcp`), where logs and histories of
     /// others may keep it. For clients that cannot send headers.
     #[serde(skip_serializing_if = "is_false")]

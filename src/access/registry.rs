@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::client::{Client, Credential, Terms};
+use super::last_seen::LastSeen;
 use super::token::Token;
 use file::Folder;
 pub use file::Stamp;
@@ -22,6 +23,7 @@ const FIRST: &str = "default";
 const FIRST_TOKEN: &str = "first-token";
 /// The token of operators, in clear.
 const ADMIN_TOKEN: &str = "admin-token";
+const LAST_SEEN: &str = "last-seen.json";
 /// Tokens of one client, those that are being replaced among them.
 const MAX_TOKENS: usize = 8;
 
@@ -236,6 +238,32 @@ impl Registry {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(RegistryError::Io { path, source }),
         }
+    }
+
+    /// When each client was last there, as the running bridge has noted now and then.
+    ///
+    /// # Errors
+    /// An unreadable or damaged file.
+    pub fn last_seen(&self) -> Result<LastSeen, RegistryError> {
+        let path = self.folder.path(LAST_SEEN);
+        match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| RegistryError::Damaged {
+                path,
+                why: error.to_string(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(LastSeen::new()),
+            Err(source) => Err(RegistryError::Io { path, source }),
+        }
+    }
+
+    /// Keeps when each client was last there, beside the register, which is not to be written for
+    /// each call.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn keep_last_seen(&self, times: &LastSeen) -> Result<(), RegistryError> {
+        let text = serde_json::to_vec(times).map_err(|error| self.folder.fault(error.into()))?;
+        self.folder.write(LAST_SEEN, &text)
     }
 
     fn token(&self) -> Result<Token, RegistryError> {

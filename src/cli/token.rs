@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::rights::RightsArgs;
-use crate::access::{Client, Registry, Terms};
+use crate::access::{CertificateId, Client, Registry, Terms, parse_network};
 use crate::config::{self, Environment, Flags, Profile};
 use crate::protocol::priority::Priority;
+use crate::resilience::rate::Rate;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -66,6 +69,23 @@ pub(super) struct TermsArgs {
     timeout: Option<NonZeroU64>,
     #[command(flatten)]
     rights: RightsArgs,
+    /// How often it may call, such as 60/min [default: as configured]
+    #[arg(long, value_name = "RATE")]
+    rate: Option<Rate>,
+    /// Networks that it may come from, such as 192.168.1.0/24; may be given several times
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    network: Vec<IpNet>,
+    /// A certificate that stands for it: a DNS name in it, or sha256:...; may be given several
+    /// times
+    #[arg(long, value_name = "NAME")]
+    certificate: Vec<CertificateId>,
+    /// Accept its token in the address, for clients that cannot send headers
+    #[arg(long)]
+    path_token: bool,
+}
+
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    parse_network(text).ok_or("write it like 192.168.1.0/24 or fd00::/8")
 }
 
 impl From<&TermsArgs> for Terms {
@@ -74,6 +94,10 @@ impl From<&TermsArgs> for Terms {
             priority: args.priority,
             timeout_s: args.timeout,
             rights: (&args.rights).into(),
+            rate: args.rate,
+            networks: args.network.clone(),
+            certificates: args.certificate.clone(),
+            path_token: args.path_token,
             ..Self::default()
         }
     }
@@ -131,8 +155,10 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             super::say(token.reveal());
         }
         Command::List(place) => {
-            for client in place.registry()?.load()? {
-                super::say(line(&client));
+            let registry = place.registry()?;
+            let last_seen = registry.last_seen()?;
+            for client in registry.load()? {
+                super::say(line(&client, last_seen.get(&client.name).copied()));
             }
         }
         Command::Rotate {
@@ -172,11 +198,16 @@ fn switch(registry: &Registry, name: &str, enabled: bool) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn line(client: &Client) -> String {
+fn line(client: &Client, last_seen: Option<Timestamp>) -> String {
     let state = match client.revoked {
         Some(when) => format!("revoked {when:.0}"),
         None if client.enabled => "active".to_owned(),
         None => "switched off".to_owned(),
     };
-    format!("{:<24} made {:.0}  {state}", client.name, client.created)
+    let last_seen = last_seen.filter(|_| client.is_active());
+    let seen = last_seen.map_or_else(|| "never seen".to_owned(), |at| format!("seen {at:.0}"));
+    format!(
+        "{:<24} made {:.0}  {seen:<25}  {state}",
+        client.name, client.created
+    )
 }

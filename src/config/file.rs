@@ -1,5 +1,6 @@
 //! The configuration as it is written: every key, its default, and what it means.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::units;
+use crate::resilience::rate::Rate;
 use crate::telemetry::{Format, Level};
 
 /// From where the Supervisor brings people to an app's page.
@@ -119,6 +121,8 @@ pub struct Config {
     pub home_assistant: HomeAssistant,
     /// Bounds of what is taken from outside.
     pub limits: Limits,
+    /// HTTPS for clients.
+    pub tls: Tls,
     /// Who may come in, besides holding a token.
     pub access: Access,
 }
@@ -218,6 +222,23 @@ pub struct Limits {
     /// Those of them that may come from one address. Behind a reverse proxy, all clients have the
     /// proxy's.
     pub connections_per_address: usize,
+    /// How often all clients together may call, such as `600/min`; as many may come at once as in a
+    /// whole period. Lists and handshakes are not counted.
+    #[schemars(with = "Option<String>")]
+    pub calls: Option<Rate>,
+    /// How often each client may call that has no rate of its own.
+    #[schemars(with = "Option<String>")]
+    pub calls_per_client: Option<Rate>,
+    /// How often each client may call tools of a pattern, such as `{"*Unlock*": 5/min}`.
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub calls_per_tool: BTreeMap<String, Rate>,
+    /// Wrong tokens that one address may send within the window that follows; then it is told to
+    /// wait. A right one is let in all the same.
+    pub wrong_tokens: u32,
+    /// How long wrong tokens count.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub wrong_tokens_window: Duration,
     /// How long the head of a request may take, and a connection may idle.
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
@@ -248,6 +269,21 @@ pub struct Limits {
     pub drain_timeout: Duration,
 }
 
+/// HTTPS for clients. Plain HTTP is refused then.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a group of keys such as `tls.certificate`, in the environment MCP_BRIDGE__TLS__CERTIFICATE"
+)]
+pub struct Tls {
+    /// The certificate, with those between it and the root (PEM). It is read again when it changes.
+    pub certificate: Option<PathBuf>,
+    /// Its private key (PEM).
+    pub key: Option<PathBuf>,
+    /// Authorities whose certificates clients may show in the place of a token (PEM).
+    pub client_ca: Option<PathBuf>,
+}
+
 /// Who may come in, besides holding a token.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(
@@ -263,6 +299,15 @@ pub struct Access {
     /// `https://chat.example.org`; browsers let them read its answers (CORS).
     #[serde(deserialize_with = "units::list")]
     pub allowed_origins: Vec<String>,
+    /// Networks that clients may come from, such as `192.168.1.0/24`; `private` stands for all that
+    /// strangers cannot send from, `any` for all. Carrier-grade NAT and Tailscale, `100.64.0.0/10`,
+    /// are not private.
+    #[serde(deserialize_with = "units::list")]
+    pub networks: Vec<String>,
+    /// Networks of reverse proxies that are believed when they say in `X-Forwarded-For` who came to
+    /// them.
+    #[serde(deserialize_with = "units::list")]
+    pub trusted_proxies: Vec<String>,
     /// Lets in whoever sends no token. Everybody who reaches the bridge can then control the house;
     /// only meant for a test on one's own machine.
     pub leave_front_door_open: bool,
@@ -273,6 +318,20 @@ pub struct Access {
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
     pub approval_timeout: Duration,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            networks: vec!["private".to_owned()],
+            trusted_proxies: Vec::new(),
+            leave_front_door_open: false,
+            read_only: false,
+            approval_timeout: Duration::from_secs(40),
+        }
+    }
 }
 
 impl Config {
@@ -323,6 +382,11 @@ impl Config {
                 batch: 100,
                 connections: 1024,
                 connections_per_address: 256,
+                calls: None,
+                calls_per_client: None,
+                calls_per_tool: BTreeMap::new(),
+                wrong_tokens: 20,
+                wrong_tokens_window: Duration::from_mins(15),
                 head_timeout: Duration::from_secs(75),
                 body_timeout: Duration::from_secs(15),
                 connect_timeout: Duration::from_secs(5),
@@ -332,13 +396,8 @@ impl Config {
                 drain_timeout: Duration::from_secs(if under_supervisor { 25 } else { 8 }),
             },
             home_assistant: HomeAssistant { events: true },
-            access: Access {
-                allowed_hosts: Vec::new(),
-                allowed_origins: Vec::new(),
-                leave_front_door_open: false,
-                read_only: false,
-                approval_timeout: Duration::from_secs(40),
-            },
+            tls: Tls::default(),
+            access: Access::default(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! From the configuration as it is written to the settings of each module; finds every fault at
 //! once.
 
+mod guard;
+
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use url::{Position, Url};
 
-use super::file::{Arguments, Config, Queue, Secret};
+use super::file::{Arguments, Config, Queue, Secret, Tls};
 use super::sources::Environment;
 use super::{ConfigError, Fault, Settings};
 use crate::homeassistant::{Address, Supervisor, Wish};
@@ -139,6 +141,8 @@ pub(super) fn settings(
                 .clone()
                 .map(|token| Supervisor { url, token })
         });
+    let tls = tls(config.tls, &mut faults);
+    let access = guard::settings(access, &limits, &mut faults);
     let (Some(address), true) = (address, faults.found.is_empty()) else {
         return Err(ConfigError(faults.found));
     };
@@ -173,6 +177,7 @@ pub(super) fn settings(
             max_connections_per_address: limits.connections_per_address,
             head_timeout: limits.head_timeout,
         },
+        tls,
         drain_timeout: limits.drain_timeout,
         http: http::Settings {
             max_body: limits.request_body,
@@ -180,12 +185,7 @@ pub(super) fn settings(
             max_depth: limits.json_depth,
             max_batch: limits.batch,
         },
-        access: access::Settings {
-            allowed_hosts: access.allowed_hosts,
-            allowed_origins: access.allowed_origins,
-            leave_front_door_open: access.leave_front_door_open,
-            read_only: access.read_only,
-        },
+        access,
         admin_token,
         dispatch: dispatch_settings(queue, &arguments, approval_timeout, limits.response_timeout),
         telemetry: telemetry::Settings {
@@ -267,16 +267,53 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
     );
     faults.expect_time("queue.call_timeout", queue.call_timeout);
     faults.expect_time("queue.aging_interval", queue.aging_interval);
+    faults.expect_time("limits.wrong_tokens_window", limits.wrong_tokens_window);
     faults.expect_time("limits.head_timeout", limits.head_timeout);
     faults.expect_time("limits.body_timeout", limits.body_timeout);
     faults.expect_time("limits.connect_timeout", limits.connect_timeout);
     faults.expect_time("limits.response_timeout", limits.response_timeout);
     faults.expect_time("limits.session_idle", limits.session_idle);
+    if config.access.networks.is_empty() {
+        faults.add(
+            "access.networks",
+            "it is empty: nobody could come in; leave it out, or write `private`",
+        );
+    }
     for (n, origin) in (1..).zip(&access.allowed_origins) {
         if !Url::parse(origin).is_ok_and(|url| is_origin(&url)) {
             let what =
                 format_args!("entry {n} is no origin; write it like https://chat.example.org");
             faults.add("access.allowed_origins", what);
+        }
+    }
+}
+
+/// Certificate and key, or neither.
+fn tls(tls: Tls, faults: &mut Faults<'_>) -> Option<server::TlsSettings> {
+    let Tls {
+        certificate,
+        key,
+        client_ca,
+    } = tls;
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(server::TlsSettings {
+            certificate,
+            key,
+            client_ca,
+        }),
+        (Some(_), None) => {
+            faults.add("tls.key", "it is missing beside `tls.certificate`");
+            None
+        }
+        (None, Some(_)) => {
+            faults.add("tls.certificate", "it is missing beside `tls.key`");
+            None
+        }
+        (None, None) => {
+            if client_ca.is_some() {
+                faults.add("tls.certificate", "it is missing beside `tls.client_ca`");
+            }
+            None
         }
     }
 }

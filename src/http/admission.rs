@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::header::{AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 
-use super::Bridge;
-use crate::access::Client;
+use super::address_token::AddressToken;
+use super::{Bridge, Peer, network};
+use crate::access::{Client, Credentials};
 use crate::error::{Code, Failure};
 
 /// Headers that decide how a message is understood.
@@ -29,14 +30,29 @@ pub(super) fn admit(bridge: &Bridge, request: &Request) -> Result<Arc<Client>, F
     for name in [AUTHORIZATION.as_str(), "x-api-key"] {
         agree(headers, name, Code::TokenMalformed)?;
     }
-    let client = bridge.access.identify(
-        text(headers, AUTHORIZATION.as_str()),
-        text(headers, "x-api-key"),
-    )?;
+    let sender = network::sender(request)?;
+    let client = bridge.access.identify(&credentials(request), sender)?;
     for name in DECISIVE {
         agree(headers, name, Code::HeaderMismatch)?;
     }
     Ok(client)
+}
+
+/// The places in which a token may stand.
+fn credentials(request: &Request) -> Credentials<'_> {
+    let headers = request.headers();
+    let subprotocols = text(headers, SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
+    let address = request.extensions().get::<AddressToken>();
+    let peer = request.extensions().get::<Peer>();
+    Credentials {
+        authorization: text(headers, AUTHORIZATION.as_str()),
+        api_key: text(headers, "x-api-key"),
+        subprotocol: subprotocols
+            .split(',')
+            .find_map(|name| name.trim().strip_prefix("bearer.")),
+        address: address.map(|token| &*token.0),
+        certificate: peer.and_then(|peer| peer.certificate.as_deref()),
+    }
 }
 
 /// Refuses a header that is there more than once with different values: whoever looked at it

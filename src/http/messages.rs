@@ -1,5 +1,6 @@
 //! The messages of one HTTP request, brought to their answers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,6 +23,7 @@ use crate::protocol::era::{self, EraFault, RoutingHeaders};
 use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Malformed, Message, Notification, Request, Response};
 use crate::protocol::revision::Revision;
+use crate::resilience::rate::Standing;
 use crate::upstream::Downstream;
 
 impl From<Malformed> for Failure {
@@ -179,6 +181,9 @@ impl Sender {
         outlet: Option<Outlet>,
         member: Option<usize>,
     ) -> Result<Response, Failure> {
+        let tool = self.limited_tool(&request);
+        let access = &self.bridge.access;
+        access.count(&self.client, &request.method, tool.as_deref())?;
         let header = |name| admission::text(&self.headers, name);
         let wishes = WishHeaders {
             priority: header("priority"),
@@ -217,6 +222,20 @@ impl Sender {
             .filter(|(name, _)| name.as_str().starts_with("mcp-param-"))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
+    }
+
+    /// The tool that a request calls, if that makes a difference.
+    fn limited_tool(&self, request: &Request) -> Option<String> {
+        let matters = self.bridge.access.limits_tools() && request.method == "tools/call";
+        let params = matters.then(|| request.param_members())?;
+        params.get_str("name").map(Cow::into_owned)
+    }
+
+    /// What is left to the sender for such a request, if it is counted.
+    pub(super) fn standing(&self, request: &Request) -> Option<Standing> {
+        let access = &self.bridge.access;
+        let tool = self.limited_tool(request);
+        access.standing(&self.client, &request.method, tool.as_deref())
     }
 
     /// The answers to a batch, in the order of its requests; nothing if it had none.

@@ -16,6 +16,7 @@ use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Payload, Request, Response};
 use crate::protocol::revision::Revision;
 use crate::protocol::{era, sse};
+use crate::resilience::rate::Standing;
 
 /// The key under which a failed tool call carries its code.
 const ERROR_META: &str = "mcp-bridge/error";
@@ -144,6 +145,15 @@ pub(super) fn error_message(failure: &Failure, id: Option<Id>) -> Bytes {
     Response::new(id, Payload::Error(RawJson::of(&error))).to_bytes()
 }
 
+/// A refusal in the language of the address.
+pub(super) fn refuse(path: &str, failure: &Failure) -> HttpResponse {
+    if matches!(path, "/mcp" | "/mcp/" | "/api/mcp") {
+        refusal(failure)
+    } else {
+        problem(failure)
+    }
+}
+
 /// A failure that has no request to answer, in JSON-RPC.
 pub(super) fn refusal(failure: &Failure) -> HttpResponse {
     let status = status_of(failure.code.entry());
@@ -201,6 +211,27 @@ pub(super) fn upstream_error(method: &str, response: &Response, error: &RawJson)
     problem["status"] = status.as_u16().into();
     problem["error"] = json!(error);
     problem_body(status, &problem)
+}
+
+/// Says what is left of the client's rate (draft-ietf-httpapi-ratelimit-headers-10).
+pub(super) fn tell_standing(reply: &mut HttpResponse, standing: Standing) {
+    let Standing {
+        rate,
+        remaining,
+        reset,
+    } = standing;
+    let policy = format!("\"calls\";q={};w={}", rate.calls(), rate.period().as_secs());
+    let left = format!("\"calls\";r={remaining};t={}", reset.as_secs_f64().ceil());
+    for (name, value) in [("ratelimit-policy", policy), ("ratelimit", left)] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            reply.headers_mut().insert(name, value);
+        }
+    }
+}
+
+/// Something is at this address, but over TLS.
+pub(super) async fn tls_required(uri: http::Uri) -> HttpResponse {
+    refuse(uri.path(), &Failure::new(Code::TlsRequired))
 }
 
 /// Nothing is at this address.

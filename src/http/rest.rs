@@ -48,17 +48,24 @@ async fn answer(
         return Ok(mcp::accepted());
     }
     let request = Request::new(Id::number(0), &method, Some(params));
-    let response = sender
+    let outcome = sender
         .dispatch(request.clone(), Revision::NEWEST_LEGACY, None, None)
-        .await?;
-    Ok(match &response.payload {
-        Payload::Result(result) => reply::respond(
-            StatusCode::OK,
-            "application/json",
-            result.clone().into_bytes(),
-        ),
-        Payload::Error(error) => reply::upstream_error(&request.method, &response, error),
-    })
+        .await;
+    let mut reply = match outcome {
+        Ok(response) => match &response.payload {
+            Payload::Result(result) => reply::respond(
+                StatusCode::OK,
+                "application/json",
+                result.clone().into_bytes(),
+            ),
+            Payload::Error(error) => reply::upstream_error(&request.method, &response, error),
+        },
+        Err(failure) => reply::problem(&failure),
+    };
+    if let Some(standing) = sender.standing(&request) {
+        reply::tell_standing(&mut reply, standing);
+    }
+    Ok(reply)
 }
 
 /// Nothing sent means no params.

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, any, get, post};
+use tower::util::MapRequest;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{Bridge, Guard, cors, health, ingress, mcp, reply, rest, status};
+use super::{
+    Bridge, Guard, address_token, cors, health, ingress, mcp, network, reply, rest, status,
+};
 
 /// The listener for clients in the network.
 pub fn lan(bridge: Arc<Bridge>) -> Router {
@@ -27,10 +30,20 @@ pub fn lan(bridge: Arc<Bridge>) -> Router {
             "/mcp/{*method}",
             post(rest::post).fallback(reply::wrong_method_post),
         )
-        .merge(health_routes())
         .fallback(any(reply::not_found));
-    guarded(mcp, others)
+    let routes = guarded(mcp, others)
+        .layer(from_fn_with_state(bridge.clone(), network::check))
+        .merge(health_routes())
         .layer(from_fn_with_state(bridge.clone(), cors::share))
+        .with_state(bridge);
+    Router::new().fallback_service(MapRequest::new(routes, address_token::take))
+}
+
+/// What those hear who speak plain HTTP where TLS is spoken: what is wrong. Probes are answered, they
+/// have nothing to hide.
+pub fn without_tls(bridge: Arc<Bridge>) -> Router {
+    health_routes()
+        .fallback(any(reply::tls_required))
         .with_state(bridge)
 }
 
@@ -46,14 +59,13 @@ fn guarded<S: Clone + Send + Sync + 'static>(mcp: MethodRouter<S>, others: Route
 
 /// The listener for the status page, its API and probes.
 pub fn admin(bridge: Arc<Bridge>, guard: Guard) -> Router {
-    let routes = super::admin::routes(&bridge)
-        .merge(health_routes())
-        .fallback(any(reply::not_found));
+    let routes = super::admin::routes(&bridge).fallback(any(reply::not_found));
     let routes = match guard {
-        Guard::Token => routes,
+        Guard::Token => routes.layer(from_fn_with_state(bridge.clone(), network::check)),
         Guard::Ingress => routes.layer(from_fn(ingress::identify)),
     };
     routes
+        .merge(health_routes())
         .layer(CatchPanicLayer::custom(reply::panicked))
         .with_state(bridge)
 }

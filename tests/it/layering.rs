@@ -17,6 +17,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "upstream",
             "homeassistant",
             "protocol",
+            "resilience",
             "telemetry",
             "error",
         ],
@@ -47,7 +48,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "resilience",
         ],
     ),
-    ("server", &[]),
+    ("server", &["http", "access"]),
     (
         "http",
         &[
@@ -56,6 +57,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "homeassistant",
             "upstream",
             "protocol",
+            "resilience",
             "error",
         ],
     ),

@@ -13,7 +13,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
 
 use crate::error::{Code, Failure};
-use crate::http::{Bridge, Person, admission, reply};
+use crate::http::{Bridge, Person, admission, network, reply};
 
 /// The header that the page sends with every change. No foreign page can: a browser asks before it
 /// sends a header of a page's own to another origin, and nobody here says yes.
@@ -55,8 +55,8 @@ pub(super) async fn operators_only(
 /// Who sent the request.
 ///
 /// # Errors
-/// [`Code::AdminTokenMissing`], [`Code::AdminTokenWrong`], [`Code::ChangeRefused`], and those of
-/// [`crate::access::Access::check_source`].
+/// [`Code::AdminTokenMissing`], [`Code::ChangeRefused`], and those of
+/// [`crate::access::Access::check_source`] and [`crate::access::Admin::check_token`].
 fn admit(bridge: &Bridge, request: &Request) -> Result<Operator, Failure> {
     let headers = request.headers();
     if let Some(person) = request.extensions().get::<Person>() {
@@ -69,7 +69,7 @@ fn admit(bridge: &Bridge, request: &Request) -> Result<Operator, Failure> {
     }
     admission::check_source(bridge, request)?;
     let token = token(headers).ok_or_else(|| Failure::new(Code::AdminTokenMissing))?;
-    bridge.admin.check_token(token)?;
+    bridge.admin.check_token(token, network::sender(request)?)?;
     Ok(Operator::Admin)
 }
 

@@ -6,20 +6,25 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mcp_bridge::demo::{self, DemoHouse};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::secrets::{expect_no_token_in_files, token_in};
+
 /// How long a test waits for something that must happen. Reached only when it does not.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A running bridge. Dropping it kills the process.
+/// A running bridge. Dropping it kills the process, and fails if a token is in its log or in a file.
 pub(crate) struct Bridge {
     child: Child,
     started: Vec<String>,
     log: Mutex<Receiver<String>>,
+    /// Reads the log; ends with the lines that hold a token.
+    reader: Option<JoinHandle<Vec<String>>>,
     data: TempDir,
     http: reqwest::Client,
     pub(crate) lan: SocketAddr,
@@ -120,12 +125,16 @@ impl Bridge {
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = channel();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
+            let mut leaks = Vec::new();
             for line in stderr.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
+                if token_in(&line).is_some() {
+                    leaks.push(line.clone());
                 }
+                // Whoever wanted to read it may be gone already.
+                let _ = sender.send(line);
             }
+            leaks
         });
         let (lan, admin, started) = tokio::task::block_in_place(|| addresses(&log));
         let token = |file: &str| {
@@ -138,6 +147,7 @@ impl Bridge {
             child,
             started,
             log: Mutex::new(log),
+            reader: Some(reader),
             data,
             http,
             lan,
@@ -245,6 +255,14 @@ impl Bridge {
         self.log.lock().unwrap().try_iter().collect()
     }
 
+    /// Waits for a line of the log that holds the text.
+    pub(crate) fn logged_line(&self, text: &str) {
+        let log = self.log.lock().unwrap();
+        let mut lines = std::iter::from_fn(|| log.recv_timeout(PATIENCE).ok());
+        let found = tokio::task::block_in_place(|| lines.any(|line| line.contains(text)));
+        assert!(found, "{text:?} was not logged");
+    }
+
     /// Everything that is logged until the process has ended.
     pub(crate) fn logged_to_the_end(&self) -> Vec<String> {
         let log = self.log.lock().unwrap();
@@ -272,10 +290,15 @@ impl Drop for Bridge {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let leaks = self.reader.take().map(JoinHandle::join);
         if std::thread::panicking() {
             let log = self.logged().join("\n");
             let _ = writeln!(std::io::stderr(), "log of the bridge:\n{log}");
+            return;
         }
+        let leaks = leaks.unwrap().unwrap();
+        assert!(leaks.is_empty(), "lines of the log hold tokens: {leaks:?}");
+        expect_no_token_in_files(self.data.path());
     }
 }
 
@@ -302,8 +325,16 @@ pub(crate) fn signal(child: &Child, name: &str) {
     assert!(kill.unwrap().success());
 }
 
-/// Sends a request and reads the whole answer.
+/// Sends a request and reads the whole answer, which must hold no token.
 pub(crate) async fn send(request: reqwest::RequestBuilder) -> Reply {
+    let reply = send_for_token(request).await;
+    let whole = format!("{reply:?}");
+    assert_eq!(token_in(&whole), None, "an answer holds a token: {whole}");
+    reply
+}
+
+/// Sends a request of which the answer may hold a token, because it was asked for one.
+pub(crate) async fn send_for_token(request: reqwest::RequestBuilder) -> Reply {
     let response = tokio::time::timeout(PATIENCE, request.send())
         .await
         .unwrap()

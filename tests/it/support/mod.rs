@@ -4,6 +4,7 @@ pub(crate) mod bridge;
 pub(crate) mod conformance;
 pub(crate) mod home_assistant;
 pub(crate) mod program;
+pub(crate) mod secrets;
 pub(crate) mod supervisor;
 pub(crate) mod websocket;
 
