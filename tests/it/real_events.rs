@@ -50,13 +50,8 @@ async fn what_is_exposed_or_hidden_is_known_without_asking_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_come_through_the_supervisor() {
     let ha = HomeAssistant::running();
-    let core = (format!("{}/api/mcp", ha.url), ha.token.clone());
-    let supervisor = supervisor::start(Some(core)).await;
-    let environment = [
-        ("SUPERVISOR_TOKEN", supervisor::TOKEN),
-        ("MCP_BRIDGE__SUPERVISOR", &supervisor),
-    ];
-    let bridge = Bridge::start_with(&[], &environment).await;
+    let supervisor = Supervisor::before(&ha.url, &ha.token).await;
+    let bridge = Bridge::start_with(&[], &supervisor.environment()).await;
     let status = knowing(&bridge).await;
     assert_eq!(home(&status)["state"], "running");
 }

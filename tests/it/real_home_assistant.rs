@@ -10,7 +10,7 @@ use crate::sdk_clients::CLIENTS;
 use crate::support::HomeAssistant;
 use crate::support::bridge::{Bridge, PATIENCE, Reply, program, send};
 use crate::support::program::sdk_client;
-use crate::support::supervisor;
+use crate::support::supervisor::Supervisor;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_light_is_turned_on_and_off_through_the_bridge() {
@@ -371,13 +371,8 @@ async fn check_prints_its_list_on_home_assistant() {
 #[tokio::test(flavor = "multi_thread")]
 async fn home_assistant_is_reached_through_the_supervisors_proxy() {
     let ha = HomeAssistant::running();
-    let core = (format!("{}/api/mcp", ha.url), ha.token.clone());
-    let supervisor = supervisor::start(Some(core)).await;
-    let environment = [
-        ("SUPERVISOR_TOKEN", supervisor::TOKEN),
-        ("MCP_BRIDGE__SUPERVISOR", &supervisor),
-    ];
-    let bridge = Bridge::start_with(&[], &environment).await;
+    let supervisor = Supervisor::before(&ha.url, &ha.token).await;
+    let bridge = Bridge::start_with(&[], &supervisor.environment()).await;
     assert!(
         bridge.rpc("tools/list", json!({})).await.result()["tools"]
             .as_array()

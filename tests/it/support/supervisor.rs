@@ -1,169 +1,244 @@
-//! The Supervisor's proxy to Core, with the quirks that matter to what passes it.
+//! A stand-in for the Supervisor, with the quirks of the real one that matter to an app.
 
-use std::convert::Infallible;
+pub(crate) mod ingress;
+mod proxy;
+mod websocket;
+mod wire;
 
-use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State as Shared;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use futures_util::stream::try_unfold;
+use http::{Request, StatusCode, header};
 use hyper::body::Incoming;
-use hyper::upgrade::Upgraded;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tower::ServiceExt;
 
-use super::websocket::{connect, hear, say};
+use wire::Wire;
 
+/// The token that it gives to the app.
 pub(crate) const TOKEN: &str = "supervisor-token";
 
-/// Headers that are passed on, compared by their exact spelling.
-const FORWARDED: [&str; 5] = [
-    "X-Speech-Content",
-    "Accept",
-    "Last-Event-ID",
-    "Mcp-Session-Id",
-    "MCP-Protocol-Version",
-];
+/// A running stand-in.
+pub(crate) struct Supervisor {
+    pub(crate) url: String,
+    state: Arc<State>,
+}
 
-/// Starts a proxy in front of `core`, an MCP address with its token; gives the proxy's address.
-///
-/// Like the real one it demands its own token, passes on only the headers above (of which an HTTP
-/// library that writes lower case gets through only `accept`), and drops parameters of the content
-/// type in the answer. On the websocket it lets in by itself before it looks for Core. `core` of
-/// `None` is a Core that is starting.
-pub(crate) async fn start(core: Option<(String, String)>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (core, client) = (core.clone(), client.clone());
-            let service = hyper::service::service_fn(move |request| {
-                let (core, client) = (core.clone(), client.clone());
-                async move { Ok::<_, Infallible>(proxy(request, core, &client).await) }
-            });
-            tokio::spawn(
-                hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
-                    .with_upgrades(),
-            );
+/// Home Assistant Core, as the Supervisor reaches it.
+#[derive(Debug, Clone)]
+pub(crate) struct Core {
+    /// Its address, without a path.
+    pub(crate) url: String,
+    /// The token of the Supervisor's own user there.
+    pub(crate) token: String,
+}
+
+struct State {
+    /// Nothing while Core starts.
+    core: Mutex<Option<Core>>,
+    /// The options of the app, as its form has them.
+    options: Mutex<Value>,
+    /// Method and path of everything that was asked.
+    asked: Mutex<Vec<String>>,
+    http: reqwest::Client,
+    /// How long a request to Core may take in all.
+    patience: Duration,
+}
+
+impl Supervisor {
+    /// Starts one in front of `core`; without it Core is just starting.
+    pub(crate) async fn start(core: Option<Core>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none());
+        let state = Arc::new(State {
+            core: Mutex::new(core),
+            options: Mutex::new(json!({})),
+            asked: Mutex::default(),
+            http: http.build().unwrap(),
+            patience: Duration::from_mins(5),
+        });
+        tokio::spawn(serve(listener, routes(state.clone())));
+        Self { url, state }
+    }
+
+    /// In front of a demo house or a real Home Assistant, whose MCP address this is.
+    pub(crate) async fn before(mcp_url: &str, token: &str) -> Self {
+        Self::start(Some(Core::at(mcp_url, token))).await
+    }
+
+    /// The environment that an app under it has.
+    pub(crate) fn environment(&self) -> [(&str, &str); 2] {
+        [
+            ("SUPERVISOR_TOKEN", TOKEN),
+            ("MCP_BRIDGE__SUPERVISOR", &self.url),
+        ]
+    }
+
+    /// Core stops, or is there again.
+    pub(crate) fn set_core(&self, core: Option<Core>) {
+        *self.state.core.lock().unwrap() = core;
+    }
+
+    /// Somebody saves the form.
+    pub(crate) fn set_options(&self, options: Value) {
+        *self.state.options.lock().unwrap() = options;
+    }
+
+    /// Method and path of everything that was asked so far.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.state.asked.lock().unwrap().clone()
+    }
+}
+
+impl Core {
+    /// The one whose MCP address this is.
+    pub(crate) fn at(mcp_url: &str, token: &str) -> Self {
+        let mut url = url::Url::parse(mcp_url).unwrap();
+        url.set_path("");
+        Self {
+            url: url.as_str().trim_end_matches('/').to_owned(),
+            token: token.to_owned(),
         }
-    });
-    address
+    }
 }
 
-async fn proxy(
-    request: Request<Incoming>,
-    core: Option<(String, String)>,
-    client: &reqwest::Client,
-) -> Response<Full<Bytes>> {
-    let answer = |status: StatusCode, body: &'static str| {
-        let mut response = Response::new(Full::from(body));
-        *response.status_mut() = status;
-        response
-    };
-    if request.uri().path() == "/core/websocket" {
-        return upgrade(request, core);
-    }
-    let bearer = format!("Bearer {TOKEN}");
-    if request
-        .headers()
-        .get("authorization")
-        .is_none_or(|value| value != bearer.as_str())
-    {
-        return answer(StatusCode::UNAUTHORIZED, "401: Unauthorized");
-    }
-    if request.uri().path() != "/core/api/mcp" {
-        return answer(StatusCode::NOT_FOUND, "404: Not Found");
-    }
-    let Some((url, token)) = core else {
-        return answer(StatusCode::BAD_GATEWAY, "502: Bad Gateway");
-    };
-    let (head, body) = request.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    let mut forwarded = client
-        .request(head.method, url)
-        .bearer_auth(token)
-        .body(body);
-    for (name, value) in &head.headers {
-        // `accept` is one of the names whose case the Supervisor's HTTP parser restores.
-        let spelt = if name == "accept" {
-            "Accept"
-        } else {
-            name.as_str()
-        };
-        if name == "content-type" || FORWARDED.contains(&spelt) {
-            forwarded = forwarded.header(name, value);
-        }
-    }
-    let reply = forwarded.send().await.unwrap();
-    let mut response = Response::builder().status(reply.status());
-    if let Some(kind) = reply
-        .headers()
-        .get("content-type")
-        .and_then(|kind| kind.to_str().ok())
-    {
-        response = response.header("content-type", kind.split(';').next().unwrap_or(kind));
-    }
-    response
-        .body(Full::from(reply.bytes().await.unwrap()))
-        .unwrap()
-}
-
-/// Switches to the websocket.
-fn upgrade(request: Request<Incoming>, core: Option<(String, String)>) -> Response<Full<Bytes>> {
-    let key = request.headers()["sec-websocket-key"].as_bytes().to_owned();
-    tokio::spawn(async move {
-        let connection = hyper::upgrade::on(request).await.unwrap();
-        let connection = TokioIo::new(connection);
-        let socket = WebSocketStream::from_raw_socket(connection, Role::Server, None).await;
-        let _ = pass_on(socket, core).await;
-    });
-    Response::builder()
-        .status(StatusCode::SWITCHING_PROTOCOLS)
-        .header("connection", "Upgrade")
-        .header("upgrade", "websocket")
-        .header("sec-websocket-accept", derive_accept_key(&key))
-        .body(Full::default())
-        .unwrap()
-}
-
-/// Plays Core until the token is shown, then passes everything on to Core. Ends with either side.
-async fn pass_on(
-    mut app: WebSocketStream<TokioIo<Upgraded>>,
-    core: Option<(String, String)>,
-) -> Option<()> {
-    say(
-        &mut app,
-        &json!({"type": "auth_required", "ha_version": "2026.11.0"}),
-    )
-    .await;
-    let shown = hear(&mut app).await?;
-    if shown["access_token"] != TOKEN {
-        say(
-            &mut app,
-            &json!({"type": "auth_invalid", "message": "Invalid access"}),
+fn routes(state: Arc<State>) -> Router {
+    Router::new()
+        .route("/core/info", get(core_info))
+        .route("/core/websocket", get(websocket::upgrade))
+        .route(
+            "/core/api/{*path}",
+            // GET serves HEAD, too.
+            get(proxy::forward)
+                .post(proxy::forward)
+                .delete(proxy::forward),
         )
-        .await;
-        return None;
+        .route("/addons/self/info", get(own_info))
+        .route("/addons/self/options/config", get(own_options))
+        .route("/addons/self/restart", post(nothing))
+        .fallback(any(|| async {
+            text(StatusCode::NOT_FOUND, "404: Not Found")
+        }))
+        .layer(from_fn_with_state(state.clone(), guard))
+        .with_state(state)
+}
+
+/// Answers connections, of one request each.
+async fn serve(listener: TcpListener, router: Router) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let wire = Wire::default();
+        let stream = TokioIo::new(wire.listen_to(stream));
+        let router = router.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(wire.clone());
+            router.clone().oneshot(request)
+        });
+        tokio::spawn(
+            http1::Builder::new()
+                .keep_alive(false)
+                .serve_connection(stream, service)
+                .with_upgrades(),
+        );
     }
-    say(
-        &mut app,
-        &json!({"type": "auth_ok", "ha_version": "2026.11.0"}),
-    )
-    .await;
-    let (url, token) = core?;
-    let mut core = connect(&url.replace("/api/mcp", "/api/websocket")).await;
-    hear(&mut core).await?;
-    say(&mut core, &json!({"type": "auth", "access_token": token})).await;
-    hear(&mut core).await?;
-    loop {
-        tokio::select! {
-            message = app.next() => core.send(message?.ok()?).await.ok()?,
-            message = core.next() => app.send(message?.ok()?).await.ok()?,
-        }
+}
+
+/// Notes what was asked, and refuses what the Supervisor refuses before it looks any closer.
+async fn guard(Shared(state): Shared<Arc<State>>, request: Request<Body>, next: Next) -> Response {
+    let asked = format!("{} {}", request.method(), request.uri());
+    state.asked.lock().unwrap().push(asked);
+    match refusal(&request) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
     }
+}
+
+/// What looks like an attack, and what has no token.
+fn refusal(request: &Request<Body>) -> Option<Response> {
+    let uri = request.uri().to_string().to_lowercase();
+    if ["<script", "%3cscript", "../"]
+        .iter()
+        .any(|bad| uri.contains(bad))
+    {
+        return Some(text(StatusCode::BAD_REQUEST, "400: Bad Request"));
+    }
+    let header = |name: &str| request.headers().get(name)?.to_str().ok();
+    // The last word of `Authorization` counts, whatever stands before it.
+    let bearer = header("authorization").and_then(|value| value.split(' ').next_back());
+    let own = if request.uri().path().starts_with("/core/api/") {
+        header("x-ha-access")
+    } else {
+        header("x-supervisor-token")
+    };
+    // The websocket asks for it in a message of its own.
+    let asks_itself = request.uri().path() == "/core/websocket";
+    let known = asks_itself || bearer == Some(TOKEN) || own == Some(TOKEN);
+    (!known).then(|| text(StatusCode::UNAUTHORIZED, "401: Unauthorized"))
+}
+
+fn text(status: StatusCode, body: &'static str) -> Response {
+    Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
+        .body(Body::from(body))
+        .unwrap()
+}
+
+/// The body of an answer, handed on as it comes.
+fn piece_by_piece(answer: reqwest::Response) -> Body {
+    Body::from_stream(try_unfold(answer, |mut answer| async {
+        let piece = answer.chunk().await?;
+        Ok::<_, reqwest::Error>(piece.map(|piece| (piece, answer)))
+    }))
+}
+
+fn ok(data: Value) -> Response {
+    let body = json!({"result": "ok", "data": data}).to_string();
+    Response::builder()
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(body))
+        .unwrap()
+}
+
+async fn nothing() -> Response {
+    ok(json!({}))
+}
+
+async fn core_info(Shared(state): Shared<Arc<State>>) -> Response {
+    let core = state.core.lock().unwrap().clone();
+    let port = core.and_then(|core| url::Url::parse(&core.url).ok()?.port());
+    ok(json!({
+        "version": "2026.11.0", "version_latest": "2026.11.0", "update_available": false,
+        "arch": "amd64", "machine": "generic-x86-64", "ip_address": "172.30.32.1",
+        "image": "ghcr.io/home-assistant/generic-x86-64-homeassistant", "boot": true,
+        "port": port.unwrap_or(80), "ssl": false, "watchdog": true,
+    }))
+}
+
+async fn own_info() -> Response {
+    ok(json!({
+        "name": "MCP Bridge", "slug": "0a1b2c3d_mcp_bridge", "hostname": "0a1b2c3d-mcp-bridge",
+        "version": env!("CARGO_PKG_VERSION"), "version_latest": "9.9.9", "update_available": true,
+        "state": "started", "network": {"8124/tcp": 8124}, "ip_address": "172.30.33.5",
+        "ingress": true, "ingress_port": 8099, "ingress_entry": "/api/hassio_ingress/session",
+        "ingress_url": "/api/hassio_ingress/session/", "ingress_panel": false, "protected": true,
+    }))
+}
+
+async fn own_options(Shared(state): Shared<Arc<State>>) -> Response {
+    ok(state.options.lock().unwrap().clone())
 }
