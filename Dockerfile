@@ -1,4 +1,4 @@
-# The image of the app. It runs on Docker and Kubernetes, too.
+# The image of the app. It runs on Docker and Kubernetes, too: deploy/README.md.
 ARG BUILD_FROM=ghcr.io/home-assistant/base:3.24
 ARG BUILD_RUST=docker.io/library/rust:1.95-alpine
 
@@ -38,6 +38,8 @@ ENV MCP_BRIDGE__DATA=/data \
     S6_KILL_GRACETIME=1000
 COPY --from=build /out/mcp-bridge /usr/bin/mcp-bridge
 COPY rootfs /
+# For the user without rights that Docker and Kubernetes start it as; a fresh volume takes this over.
+RUN install -d -o 10001 -g 10001 -m 0700 /data
 EXPOSE 8124
 # Liveness alone: a Home Assistant that is away must not get the bridge restarted.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --start-interval=1s --retries=3 \

@@ -199,6 +199,7 @@ fn links_in_the_documentation_lead_somewhere() {
         "README.md",
         "CONTRIBUTING.md",
         "DOCS.md",
+        "deploy/README.md",
         "docs/configuration.md",
         "docs/security.md",
         "docs/api/http.md",

@@ -2,5 +2,6 @@
 //! tests.
 
 mod app_files;
+mod deploy;
 mod option_types;
 mod options;
