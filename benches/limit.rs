@@ -75,6 +75,7 @@ fn quantile(sorted: &[Duration], permille: usize) -> Duration {
 fn dispatcher(house: &DemoHouse, limit: limit::Settings) -> (Arc<Dispatcher>, Arc<Upstream>) {
     let minute = Duration::from_mins(1);
     let upstream = Upstream::new(upstream::Settings {
+        insight: None,
         url: house.url().parse().unwrap(),
         further_urls: Vec::new(),
         token: None,
@@ -90,6 +91,7 @@ fn dispatcher(house: &DemoHouse, limit: limit::Settings) -> (Arc<Dispatcher>, Ar
     let settings = Settings {
         call_timeout: minute,
         scheduler: SchedulerSettings {
+            hold: true,
             queue: queue::Settings {
                 max_waiting: 2 * CALLERS,
                 max_waiting_per_client: 2 * CALLERS,

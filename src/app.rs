@@ -18,7 +18,7 @@ use crate::homeassistant::{HomeAssistant, LocateError, Located, Report, Way, loc
 use crate::http::{self, Bridge, Guard};
 use crate::server::{self, Listener, Tls, TlsError};
 use crate::upstream::http_client::HttpClient;
-use crate::upstream::{self, Trouble, Upstream};
+use crate::upstream::{self, Insight, Presence, Trouble, Upstream};
 
 /// How often the register of clients is looked at: a token that was made or revoked on the command
 /// line counts within a second.
@@ -150,10 +150,10 @@ impl App {
         let stop = app.stop.clone();
         app.spawn(async move { upstream.keep(stop).await });
         if let Some(home_assistant) = home_assistant {
-            let stop = app.stop.clone();
+            let (dispatcher, stop) = (app.dispatcher.clone(), app.stop.clone());
             app.spawn(async move {
-                stop.run_until_cancelled(home_assistant.listen(report))
-                    .await;
+                let listening = home_assistant.listen(|news| report(&dispatcher, news));
+                stop.run_until_cancelled(listening).await;
             });
         }
         tracing::info!(
@@ -303,6 +303,7 @@ pub async fn find_upstream(settings: &Settings) -> Result<Found, StartError> {
         max_answer: settings.max_answer,
         http: http.clone(),
         pool: settings.upstream_pool,
+        insight: home_assistant.clone().map(|home| home as Arc<dyn Insight>),
     })?;
     Ok(Found {
         upstream,
@@ -312,10 +313,19 @@ pub async fn find_upstream(settings: &Settings) -> Result<Found, StartError> {
     })
 }
 
-/// Takes note of what happens in Home Assistant.
-fn report(report: Report) {
+/// Passes on what happens in Home Assistant to whom it concerns.
+fn report(dispatcher: &Dispatcher, report: Report) {
     match report {
-        Report::Presence(presence) => tracing::info!(?presence, "Home Assistant"),
+        Report::Presence(presence) => {
+            match presence {
+                Presence::Running => tracing::info!("Home Assistant is running"),
+                Presence::Starting => tracing::info!("Home Assistant is starting"),
+                Presence::Stopping => tracing::warn!("Home Assistant is stopping"),
+                Presence::Gone => tracing::warn!("Home Assistant is gone"),
+                Presence::Unknown => tracing::warn!("it is not known how Home Assistant is"),
+            }
+            dispatcher.set_presence(presence);
+        }
         Report::Change(change) => tracing::debug!(?change, "Home Assistant"),
     }
 }

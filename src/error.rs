@@ -326,7 +326,7 @@ catalogue! {
     Away = "home_assistant_away", Upstream, 503, -32010,
         "Home Assistant has not been well for a while",
         "Home Assistant has not answered for a while, it may be restarting; try again in a minute.",
-        cause: "Calls failed again and again, so the bridge lets only single ones through to see whether Home Assistant is back. This one waited for that until its deadline.",
+        cause: "Home Assistant stopped or cannot be reached, by its events or because calls failed again and again. This call waited until its deadline for it to come back (or did not, with `queue.hold_during_restart: false`).",
         fix: "Check that Home Assistant runs; the status shows the last trouble.";
     Starting = "home_assistant_starting", Upstream, 503, -32011,
         "Home Assistant is starting",

@@ -1,16 +1,20 @@
 //! Home Assistant as more than an MCP server: where it is, how it is, what it knows.
 
+mod errands;
 mod knowledge;
 mod locate;
 mod websocket;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::BoxFuture;
 use secrecy::SecretString;
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::upstream::http_client::{self, HttpClient};
-use crate::upstream::{Description, Insight, Presence, Trouble};
+use crate::upstream::{Description, Insight, Meant, Presence, Trouble};
+use errands::Errands;
 use knowledge::Knowledge;
 pub use knowledge::Report;
 pub use locate::{Address, LocateError, Located, Supervisor, Way, Wish, locate};
@@ -28,6 +32,7 @@ pub struct Settings {
 pub struct HomeAssistant {
     websocket: websocket::Address,
     knowledge: Mutex<Knowledge>,
+    errands: Errands,
 }
 
 impl HomeAssistant {
@@ -48,13 +53,14 @@ impl HomeAssistant {
         Ok(Some(Arc::new(Self {
             websocket: websocket::Address { client, url, token },
             knowledge: Mutex::new(Knowledge::new(Instant::now().into_std())),
+            errands: Errands::default(),
         })))
     }
 
     /// Listens to its events until it is dropped. A long-lived task. `tell` is told of everything
     /// that happens, in its order; it must not take long.
     pub async fn listen(&self, tell: impl Fn(Report)) {
-        Listener::new(&self.websocket, &self.knowledge, tell)
+        Listener::new(&self.websocket, &self.knowledge, &self.errands, tell)
             .run()
             .await;
     }
@@ -76,7 +82,18 @@ impl Insight for HomeAssistant {
         self.knowledge().presence()
     }
 
-    fn meant(&self, description: &Description) -> Option<Vec<Arc<str>>> {
+    fn is_heard_again(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async {
+            // Once its websocket is closed, nothing comes any more, whatever it still answers.
+            match self.presence() {
+                Presence::Unknown => true,
+                Presence::Running => self.errands.run("ping", json!({})).await.is_ok(),
+                Presence::Starting | Presence::Stopping | Presence::Gone => false,
+            }
+        })
+    }
+
+    fn meant(&self, description: &Description) -> Meant {
         self.knowledge().meant(description)
     }
 }

@@ -42,7 +42,7 @@ pub use acquaintance::Health;
 pub use downstream::{Downstream, Reply};
 pub use exchange::Context;
 use http_client::HttpClient;
-pub use insight::{Description, Insight, Presence};
+pub use insight::{Description, Insight, Meant, Presence};
 use own_sessions::OwnSessions;
 use sessions::Sessions;
 use streamable_http::StreamableHttp;
@@ -65,6 +65,8 @@ pub struct Settings {
     pub http: http_client::Settings,
     /// Bounds of the sessions.
     pub pool: pool::Settings,
+    /// Somebody who knows more of it than its answers say.
+    pub insight: Option<Arc<dyn Insight>>,
 }
 
 /// One MCP server, or several that are the same.
@@ -77,6 +79,7 @@ pub struct Upstream {
     wires: Wires,
     /// Whose turn it is among the addresses, where there are no sessions.
     turn: AtomicUsize,
+    insight: Option<Arc<dyn Insight>>,
 }
 
 /// Figures of an upstream, for the status.
@@ -129,7 +132,13 @@ impl Upstream {
             own,
             wires: Wires::default(),
             turn: AtomicUsize::new(0),
+            insight: settings.insight,
         })
+    }
+
+    /// Somebody who knows more of it than its answers say.
+    pub const fn insight(&self) -> Option<&Arc<dyn Insight>> {
+        self.insight.as_ref()
     }
 
     /// Its address as it may be shown and logged, the first one if there are several.

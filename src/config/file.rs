@@ -156,6 +156,9 @@ pub struct Queue {
     /// Tools of which a second call means a second step, such as `*Louder`.
     #[serde(deserialize_with = "units::list")]
     pub steps: Vec<String>,
+    /// Whether calls wait, until their time is over, for a Home Assistant that is known to be
+    /// restarting. Otherwise they are answered at once that it is away.
+    pub hold_during_restart: bool,
     /// How long a call may take, waiting included. Most clients give up after 60 seconds.
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
@@ -365,6 +368,7 @@ impl Config {
                 duplicate_window: Duration::from_secs(2),
                 reads: Vec::new(),
                 steps: Vec::new(),
+                hold_during_restart: true,
                 call_timeout: Duration::from_secs(50),
             },
             arguments: Arguments {

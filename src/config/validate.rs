@@ -214,6 +214,7 @@ fn dispatch_settings(
                 probe_lease: longest_call + Duration::from_secs(10),
                 ..breaker::Settings::default()
             },
+            hold: queue.hold_during_restart,
         },
         deduplication: dispatch::DeduplicationSettings {
             write_window: queue.duplicate_window,

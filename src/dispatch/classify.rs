@@ -6,9 +6,10 @@ use std::sync::Arc;
 use wildmatch::WildMatch;
 
 use super::queue::{Arrival, Effect, Targets};
+use super::targets::TargetFinder;
 use super::tools::Tools;
-use crate::protocol::json::Members;
 use crate::protocol::message::Request;
+use crate::upstream::Insight;
 
 /// Tools that only look, by the names of Home Assistant's own and by what such tools are called
 /// elsewhere. Names carry the domain in front (`homeassistant__GetLiveContext`), which changes from
@@ -75,6 +76,7 @@ pub struct Classifier {
     known_reads: Vec<WildMatch>,
     steps: Vec<WildMatch>,
     tools: Arc<Tools>,
+    targets: TargetFinder,
 }
 
 fn patterns<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Vec<WildMatch> {
@@ -100,6 +102,16 @@ impl Classifier {
                     .chain(settings.steps.iter().map(String::as_str)),
             ),
             tools,
+            targets: TargetFinder::default(),
+        }
+    }
+
+    /// The same, with somebody who may know what the arguments of actions stand for.
+    #[must_use]
+    pub fn knowing(self, insight: Option<Arc<dyn Insight>>) -> Self {
+        Self {
+            targets: TargetFinder::new(insight),
+            ..self
         }
     }
 
@@ -128,7 +140,7 @@ impl Classifier {
         let effect = if self.is_read(&tool) {
             Effect::Read
         } else {
-            Effect::Write(targets(&tool, params.get("arguments")))
+            Effect::Write(self.targets.find(&tool, params.get("arguments")))
         };
         Nature {
             effect,
@@ -143,24 +155,6 @@ impl Classifier {
         hint == Some(true)
             || any(&self.reads, tool)
             || hint.is_none() && any(&self.known_reads, tool)
-    }
-}
-
-/// What a tool touches, by its arguments. A name is that of one thing; an area, a floor or a domain
-/// holds things whose names are not known here, and a script may do anything.
-fn targets(tool: &str, arguments: Option<&str>) -> Targets {
-    let arguments = arguments.and_then(|text| Members::parse(text.as_bytes()).ok());
-    let name = arguments
-        .as_ref()
-        .and_then(|members| members.get_str("name"));
-    let name = name
-        .map(|name| name.trim().to_lowercase())
-        .unwrap_or_default();
-    let is_script = tool.starts_with("script__") || tool.ends_with("call_action");
-    if is_script || name.is_empty() || name == "all" {
-        Targets::Everything
-    } else {
-        Targets::Only(vec![name.into()])
     }
 }
 
@@ -248,42 +242,6 @@ mod tests {
             .repeatable
         );
         assert!(!nature(&classifier, "intent__HassTurnOn", json!({})).repeatable);
-    }
-
-    #[test]
-    fn a_name_is_one_thing_and_everything_else_may_be_anything() {
-        let touched =
-            |tool, arguments| targets(tool, Some(&serde_json::Value::to_string(&arguments)));
-        let lamp = Targets::Only(vec!["reading lamp".into()]);
-        assert_eq!(
-            touched("intent__HassTurnOn", json!({"name": " Reading Lamp"})),
-            lamp
-        );
-        assert_eq!(
-            touched(
-                "intent__HassTurnOn",
-                json!({"name": "reading lamp", "area": "Study"})
-            ),
-            lamp
-        );
-        for arguments in [
-            json!({"area": "Kitchen"}),
-            json!({"name": ""}),
-            json!({"name": "All"}),
-            json!({"name": 5}),
-            json!([]),
-            json!({}),
-        ] {
-            assert_eq!(
-                touched("intent__HassTurnOn", arguments),
-                Targets::Everything
-            );
-        }
-        assert_eq!(
-            touched("script__wake_up", json!({"name": "x"})),
-            Targets::Everything
-        );
-        assert_eq!(targets("t", None), Targets::Everything);
     }
 
     #[test]

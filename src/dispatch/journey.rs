@@ -10,6 +10,7 @@ use super::progress::Places;
 use super::queue::Arrival;
 use super::retry::{self, Retries};
 use super::scheduler::{Experience, Scheduler, Waiting};
+use super::targets;
 use crate::error::{Code, Failure};
 use crate::protocol::message::{Request, Response};
 use crate::resilience::limit::Class;
@@ -113,12 +114,43 @@ impl Journey {
     async fn exchange(&self) -> Result<Response, Trouble> {
         let upstream = &self.road.upstream;
         let exchange = upstream.exchange(&self.request, &self.context, self.deadline);
-        if self.writes {
-            return exchange.await;
+        let answer = if self.writes {
+            exchange.await
+        } else {
+            timeout_at(self.deadline, exchange)
+                .await
+                .unwrap_or(Err(Trouble::Timeout))
+        };
+        match answer {
+            Ok(_) if !self.is_true().await => Err(Trouble::WentDown),
+            Ok(response) => Ok(response),
+            Err(trouble) => Err(self.explained(trouble)),
         }
-        timeout_at(self.deadline, exchange)
-            .await
-            .unwrap_or(Err(Trouble::Timeout))
+    }
+
+    /// Whether the answer can be believed. A Home Assistant that goes down stops its scripts, and
+    /// says of each that it is done.
+    async fn is_true(&self) -> bool {
+        let Some(insight) = self.road.upstream.insight() else {
+            return true;
+        };
+        let tool = self.request.param_members();
+        let tool = tool.get_str("name").unwrap_or_default();
+        match (targets::runs_script(&tool), self.writes) {
+            (false, false) => true,
+            (false, true) => !insight.presence().is_away(),
+            (true, _) => insight.is_heard_again().await,
+        }
+    }
+
+    /// A Home Assistant that is not ready says the same as one that lacks its MCP server.
+    fn explained(&self, trouble: Trouble) -> Trouble {
+        let lacks = matches!(trouble.root(), Trouble::Status { status: 404, .. });
+        let insight = self.road.upstream.insight();
+        if lacks && insight.is_some_and(|insight| insight.presence().is_away()) {
+            return Trouble::NotReady;
+        }
+        trouble
     }
 
     fn failure(&self, trouble: Trouble, waited: Duration) -> Failure {

@@ -27,7 +27,7 @@ use crate::protocol::message::{Id, Payload, Request, Response};
 use crate::protocol::priority::Priority;
 use crate::protocol::revision::Revision;
 use crate::resilience::limit::Class;
-use crate::upstream::{Context, Upstream};
+use crate::upstream::{Context, Presence, Upstream};
 
 /// Pages of a list of tools that are asked for.
 const MAX_PAGES: usize = 100;
@@ -47,13 +47,14 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// A dispatcher in front of one upstream.
     pub fn new(settings: Settings, upstream: Arc<Upstream>) -> Self {
+        let insight = upstream.insight().cloned();
         let road = Road {
             scheduler: Scheduler::new(settings.scheduler),
             retries: Retries::new(),
             upstream,
         };
         Self {
-            screening: Screening::new(&settings),
+            screening: Screening::new(&settings).knowing(insight),
             flights: Flights::new(settings.deduplication),
             writes: Writes::default(),
             cancellations: Arc::default(),
@@ -216,6 +217,12 @@ impl Dispatcher {
     /// same id none can be told to be meant, so none is cancelled.
     pub fn cancel(&self, client: &str, id: &Id) {
         self.cancellations.cancel(client, id);
+    }
+
+    /// Somebody knows whether the upstream is there: calls wait while it is away, and go on at once
+    /// when it is back.
+    pub fn set_presence(&self, presence: Presence) {
+        self.road.scheduler.set_presence(presence);
     }
 
     /// Starts no calls until [`Dispatcher::open`]; they wait.

@@ -25,9 +25,11 @@ pub(super) struct Retries {
 /// What a trouble says about the upstream. An answer that says "no" is no trouble of it.
 pub(super) fn experience(trouble: &Trouble) -> Experience {
     match trouble.root() {
-        Trouble::Connect(_) | Trouble::Lost(_) | Trouble::Truncated(_) => {
-            Experience::Trouble { overloaded: false }
-        }
+        Trouble::Connect(_)
+        | Trouble::Lost(_)
+        | Trouble::Truncated(_)
+        | Trouble::NotReady
+        | Trouble::WentDown => Experience::Trouble { overloaded: false },
         Trouble::Timeout => Experience::Trouble { overloaded: true },
         Trouble::Status { status, .. } => match *status {
             502 => Experience::Trouble { overloaded: false },
@@ -69,7 +71,7 @@ impl Retries {
         if !passes || writes && trouble.may_have_run() {
             return None;
         }
-        let free = matches!(trouble.root(), Trouble::Connect(_));
+        let free = matches!(trouble.root(), Trouble::Connect(_) | Trouble::NotReady);
         let now = Instant::now().into_std();
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
         (free || budget.try_withdraw(now)).then(|| PAUSES.pause(attempt, rand::random()))

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
-use super::queue::{self, Arrival, Queue, Refusal, Ticket};
+use super::queue::{self, Arrival, Queue, Ticket};
+use super::refusals::{away, failure_of};
 use super::runtime::{Instant, Mutex, MutexGuard, lock, random, sleep_until, spawn, timeout_at};
 use crate::error::{Code, Failure};
 use crate::resilience::breaker::{self, Allowed, Breaker, Pass};
 use crate::resilience::limit::{self, Class, Limit, Running};
+use crate::upstream::Presence;
 
 /// Bounds of a scheduler.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +23,8 @@ pub struct Settings {
     pub limit: limit::Settings,
     /// The breaker in front of the upstream.
     pub breaker: breaker::Settings,
+    /// Whether calls wait for an upstream that is known to be away.
+    pub hold: bool,
 }
 
 /// What a call that ran says about the upstream.
@@ -56,6 +60,8 @@ struct State {
     waiting: HashMap<Ticket, Waker>,
     underway: HashMap<Ticket, Underway>,
     alarm: Option<Instant>,
+    presence: Presence,
+    hold: bool,
 }
 
 /// How a waiting call hears of its turn, and what kind of call it is.
@@ -77,12 +83,18 @@ struct Underway {
 enum Signal {
     Start,
     Shed,
+    Away(Presence),
 }
 
 impl State {
     /// How many calls may run: as many as the limit says while the upstream is well, and as many as
     /// the breaker wants to try it with otherwise. Gives when that may change by itself.
     fn gate(&mut self, now: std::time::Instant) -> Option<std::time::Instant> {
+        if self.presence.is_away() {
+            // Whoever knows that will also know when it is back.
+            self.queue.set_limit(0);
+            return None;
+        }
         let (limit, until) = match self.breaker.allowed(now) {
             Allowed::Freely => (self.limit.current(now), self.limit.next_change(now)),
             Allowed::Probes(more) => (self.queue.running() + more, None),
@@ -192,6 +204,7 @@ impl Waiting {
                     format_args!("waited {:.1} s", waited.as_secs_f64()),
                 )
             }),
+            Ok(Ok(Signal::Away(presence))) => Err(away(presence, waited)),
             Ok(Err(_)) | Err(_) => Err(self.expired(waited)),
         }
     }
@@ -209,6 +222,9 @@ impl Waiting {
         let now = Instant::now().into_std();
         let mut state = self.place.scheduler.lock();
         state.queue.expire(self.place.ticket);
+        if state.presence.is_away() {
+            return away(state.presence, waited);
+        }
         let waited = waited.as_secs_f64();
         let breaker = state.breaker.figures(now);
         if breaker.state == breaker::State::Closed {
@@ -293,6 +309,8 @@ impl Scheduler {
             waiting: HashMap::new(),
             underway: HashMap::new(),
             alarm: None,
+            presence: Presence::Unknown,
+            hold: settings.hold,
         };
         Arc::new_cyclic(|own| Self {
             state: Mutex::new(state),
@@ -355,6 +373,12 @@ impl Scheduler {
             }
             state.signal(ticket, Signal::Start);
         }
+        if state.presence.is_away() && !state.hold {
+            let waiting: Vec<Ticket> = state.waiting.keys().copied().collect();
+            for ticket in waiting {
+                state.signal(ticket, Signal::Away(state.presence));
+            }
+        }
         if state.queue.is_idle() {
             self.idle.notify_waiters();
         }
@@ -378,6 +402,22 @@ impl Scheduler {
                 scheduler.advance(&mut state);
             }
         });
+    }
+
+    /// Somebody knows whether the upstream is there. While it is away nothing starts; once it is
+    /// back, a trial call does at once.
+    pub(super) fn set_presence(&self, presence: Presence) {
+        let now = Instant::now().into_std();
+        let mut state = self.lock();
+        let before = std::mem::replace(&mut state.presence, presence);
+        match presence {
+            Presence::Gone | Presence::Stopping => state.breaker.force_open(now),
+            Presence::Running | Presence::Unknown if before.is_away() => {
+                state.breaker.force_half_open(now);
+            }
+            Presence::Starting | Presence::Running | Presence::Unknown => {}
+        }
+        self.advance(&mut state);
     }
 
     /// Starts nothing until [`Scheduler::open`].
@@ -448,35 +488,4 @@ pub struct Figures {
     pub adaptive_limit: limit::Figures,
     /// The breaker.
     pub breaker: breaker::Figures,
-}
-
-fn failure_of(refusal: Refusal, figures: &queue::Figures) -> Failure {
-    let running = figures.running;
-    let (failure, after) = match refusal {
-        Refusal::Full { waiting } => {
-            let why = format_args!("{waiting} waiting, {running} running");
-            (Failure::with(Code::QueueFull, why), Duration::from_secs(1))
-        }
-        Refusal::ClientFull { waiting } => {
-            let why = format_args!("{waiting} of this client waiting, {running} running");
-            (Failure::with(Code::QueueFull, why), Duration::from_secs(1))
-        }
-        Refusal::Hopeless { ahead, expected } => {
-            let seconds = expected.as_secs_f64();
-            let why = format_args!("{ahead} waiting before it, {seconds:.1} s expected");
-            (Failure::with(Code::Hopeless, why), expected)
-        }
-        Refusal::Late => {
-            let why = "the deadline was over on arrival";
-            (
-                Failure::with(Code::DeadlineWaiting, why),
-                Duration::from_secs(1),
-            )
-        }
-        Refusal::Draining => (Failure::new(Code::ShuttingDown), Duration::from_secs(5)),
-    };
-    Failure {
-        retry_after: Some(after),
-        ..failure
-    }
 }

@@ -18,6 +18,7 @@ use crate::protocol::json::{Members, RawJson};
 use crate::protocol::message::Request;
 use crate::protocol::priority::Priority;
 use crate::protocol::revision::Revision;
+use crate::upstream::Insight;
 
 /// A call about which everything is decided but a person's word.
 struct Screened<'a> {
@@ -107,6 +108,14 @@ impl Screening {
             tools,
             arguments: settings.arguments,
             held: Held::new(settings.approval_timeout),
+        }
+    }
+
+    /// The same, with somebody who may know what the arguments of actions stand for.
+    pub(super) fn knowing(self, insight: Option<Arc<dyn Insight>>) -> Self {
+        Self {
+            classifier: self.classifier.knowing(insight),
+            ..self
         }
     }
 

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use self::core::Core;
 use super::websocket::{CommandError, Loss};
 use crate::cache::Change;
-use crate::upstream::{Description, Presence};
+use crate::upstream::{Description, Meant, Presence};
 use house::{Counts, House};
 use integrations::{Integrations, McpServer};
 use records::Api;
@@ -36,6 +36,9 @@ pub(super) use topics::{Request, Topic};
 /// While Home Assistant is not ready it is asked so often whether it is. Its own word comes only to
 /// administrators.
 const READY_INTERVAL: Duration = Duration::from_secs(2);
+/// After so long without a connection nobody knows whether Home Assistant is there: the websocket
+/// alone may be out of reach.
+const CREDIBLE: Duration = Duration::from_mins(5);
 /// How often the exposed entities are listed anew: hiding one without a unique id causes no event.
 const EXPOSED_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -166,10 +169,13 @@ impl Knowledge {
         self.core.presence()
     }
 
-    /// Everything that may be meant by a description; nothing if that cannot be told, as always
-    /// while no changes are told.
-    pub(super) fn meant(&self, description: &Description) -> Option<Vec<Arc<str>>> {
-        self.told.then(|| self.house.meant(description))?
+    /// Everything that may be meant by a description.
+    pub(super) fn meant(&self, description: &Description) -> Meant {
+        if !self.told || self.blind {
+            return Meant::Unknown;
+        }
+        let things = self.house.meant(description);
+        things.map_or(Meant::Anything, Meant::These)
     }
 
     /// When [`Knowledge::look`] has something to do.
@@ -182,16 +188,16 @@ impl Knowledge {
         if self.next_look.is_none_or(|at| now < at) {
             return;
         }
-        if self.core.presence() == Presence::Running {
-            self.refresh_exposed();
-        } else {
-            self.refresh(Topic::Config);
+        match self.core.presence() {
+            Presence::Running => self.refresh_exposed(),
+            Presence::Gone => return self.set_presence(now, Presence::Unknown),
+            _ => self.refresh(Topic::Config),
         }
         self.plan_look(now);
     }
 
     /// There is a connection.
-    pub(super) fn connected(&mut self, now: Instant, version: &str) {
+    pub(super) fn connected(&mut self, version: &str) {
         self.core.met(version);
         self.integrations.forget();
         self.refreshes.clear();
@@ -207,7 +213,6 @@ impl Knowledge {
         self.refresh(Topic::Config);
         self.refresh(Topic::User);
         self.refresh_lists();
-        self.plan_look(now);
     }
 
     /// There is no connection (any more).
@@ -215,9 +220,10 @@ impl Knowledge {
         let before = self.core.presence();
         self.core.lost(now, loss);
         self.requests.clear();
-        self.next_look = None;
-        if self.core.presence() != before {
-            self.reports.push(Report::Presence(self.core.presence()));
+        let presence = self.core.presence();
+        if presence != before {
+            self.reports.push(Report::Presence(presence));
+            self.next_look = (presence == Presence::Gone).then(|| now + CREDIBLE);
         }
         if std::mem::take(&mut self.told) {
             self.changed(Change::Disconnected);
@@ -252,11 +258,16 @@ impl Knowledge {
         let complete = self.unanswered == 0 && !self.refreshes.values().any(|r| r.underway);
         if complete && self.refused.is_none() && !std::mem::replace(&mut self.told, true) {
             self.changed(Change::Connected);
+            if self.core.presence() == Presence::Running {
+                self.changed(Change::Started);
+            }
         }
     }
 
     fn started(&mut self) {
-        self.changed(Change::Started);
+        if self.told {
+            self.changed(Change::Started);
+        }
         self.refresh_lists();
         if !self.blind {
             for topic in Topic::ADMIN_LISTS {
@@ -266,11 +277,11 @@ impl Knowledge {
     }
 
     fn plan_look(&mut self, now: Instant) {
-        let interval = match self.core.presence() {
-            Presence::Running => EXPOSED_INTERVAL,
-            _ => READY_INTERVAL,
+        self.next_look = match self.core.presence() {
+            Presence::Running => Some(now + EXPOSED_INTERVAL),
+            Presence::Starting | Presence::Stopping => Some(now + READY_INTERVAL),
+            Presence::Gone | Presence::Unknown => None,
         };
-        self.next_look = Some(now + interval);
     }
 
     fn set_presence(&mut self, now: Instant, presence: Presence) {

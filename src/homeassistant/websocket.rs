@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use url::Url;
 
+use super::errands::{Errand, Errands, Underway};
 use super::knowledge::{Knowledge, Report, Request, Topic};
 use crate::upstream::http_client::HttpClient;
 pub(super) use link::Loss;
@@ -73,12 +74,21 @@ impl Wire {
     }
 }
 
+/// What is sent to Home Assistant, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Purpose {
+    Knowledge(Topic),
+    Errand(u64),
+}
+
 /// One that listens.
 pub(super) struct Listener<'a, Tell> {
     address: &'a Address,
     knowledge: &'a Mutex<Knowledge>,
+    errands: &'a Errands,
+    underway: Underway,
     tell: Tell,
-    link: Link<Topic>,
+    link: Link<Purpose>,
     wire: Wire,
 }
 
@@ -89,10 +99,17 @@ fn now() -> std::time::Instant {
 impl<'a, Tell: Fn(Report)> Listener<'a, Tell> {
     /// One that has not begun. `tell` is told of everything that happens, in its order; it must not
     /// take long.
-    pub(super) fn new(address: &'a Address, knowledge: &'a Mutex<Knowledge>, tell: Tell) -> Self {
+    pub(super) fn new(
+        address: &'a Address,
+        knowledge: &'a Mutex<Knowledge>,
+        errands: &'a Errands,
+        tell: Tell,
+    ) -> Self {
         Self {
             address,
             knowledge,
+            errands,
+            underway: Underway::default(),
             tell,
             link: Link::new(now()),
             wire: Wire::Down,
@@ -108,6 +125,9 @@ impl<'a, Tell: Fn(Report)> Listener<'a, Tell> {
             let wake = wake.map_or_else(Instant::now, Instant::from_std);
             tokio::select! {
                 input = self.wire.next() => self.take(input),
+                Some(errand) = self.errands.next(), if !self.underway.is_full() => {
+                    self.go(errand);
+                }
                 () = sleep_until(wake) => {}
             }
         }
@@ -133,6 +153,7 @@ impl<'a, Tell: Fn(Report)> Listener<'a, Tell> {
                 Order::Send(text) => self.wire.send(text).await,
                 Order::Disconnect(loss) => {
                     self.wire = Wire::Down;
+                    self.underway.lose();
                     tracing::debug!(%loss, "no connection to Home Assistant's events");
                     self.knowledge().lost(now(), loss);
                     Ok(())
@@ -161,12 +182,28 @@ impl<'a, Tell: Fn(Report)> Listener<'a, Tell> {
                     .unwrap_or_else(PoisonError::into_inner);
                 for news in self.link.receive(now(), &text) {
                     match news {
-                        News::Up { version } => knowledge.connected(now(), &version),
-                        News::Answer { topic, outcome } => knowledge.answer(now(), topic, outcome),
-                        News::Event { topic, event } => knowledge.event(now(), topic, event),
+                        News::Up { version } => knowledge.connected(&version),
+                        News::Answer { topic, outcome } => match topic {
+                            Purpose::Knowledge(topic) => knowledge.answer(now(), topic, outcome),
+                            Purpose::Errand(number) => self.underway.end(number, outcome),
+                        },
+                        News::Event { topic, event } => {
+                            if let Purpose::Knowledge(topic) = topic {
+                                knowledge.event(now(), topic, event);
+                            }
+                        }
                     }
                 }
             }
+        }
+    }
+
+    /// Sends a command for somebody else. Without a connection it is dropped, which tells them.
+    fn go(&mut self, errand: Errand) {
+        if self.link.is_up() {
+            let purpose = Purpose::Errand(self.underway.begin(errand.reply));
+            self.link
+                .command(now(), purpose, errand.kind, &errand.arguments);
         }
     }
 
@@ -182,12 +219,16 @@ impl<'a, Tell: Fn(Report)> Listener<'a, Tell> {
         for request in requests {
             match request {
                 Request::Command(topic, kind, arguments) => {
-                    self.link.command(now(), topic, kind, &arguments);
+                    let purpose = Purpose::Knowledge(topic);
+                    self.link.command(now(), purpose, kind, &arguments);
                 }
                 Request::Subscribe(topic, kind, arguments) => {
-                    self.link.subscribe(now(), topic, kind, &arguments);
+                    let purpose = Purpose::Knowledge(topic);
+                    self.link.subscribe(now(), purpose, kind, &arguments);
                 }
-                Request::Unsubscribe(topic) => self.link.unsubscribe(now(), topic),
+                Request::Unsubscribe(topic) => {
+                    self.link.unsubscribe(now(), Purpose::Knowledge(topic));
+                }
             }
         }
     }

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 /// Whether an upstream is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -21,6 +23,13 @@ pub enum Presence {
     Gone,
 }
 
+impl Presence {
+    /// Whether it surely cannot take calls now.
+    pub const fn is_away(self) -> bool {
+        matches!(self, Self::Starting | Self::Stopping | Self::Gone)
+    }
+}
+
 /// What a call is meant for, in the words that the arguments of Home Assistant's tools have for it.
 /// All that is said must apply.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,12 +44,26 @@ pub struct Description {
     pub domains: Vec<String>,
 }
 
+/// What a description stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meant {
+    /// Nobody knows the things of the upstream.
+    Unknown,
+    /// It cannot be told, or it may in turn touch anything.
+    Anything,
+    /// Some of these, by names that are equal for equal things.
+    These(Vec<Arc<str>>),
+}
+
 /// One that knows an upstream.
 pub trait Insight: fmt::Debug + Send + Sync {
     /// Whether the upstream is there.
     fn presence(&self) -> Presence;
 
-    /// Everything that may be meant by a description, by names that are equal for equal things.
-    /// Nothing if that cannot be told, or if what is meant may in turn touch anything.
-    fn meant(&self, description: &Description) -> Option<Vec<Arc<str>>>;
+    /// Whether the upstream is heard of once more from now on, so that what it said before was not
+    /// the word of one that goes down. Yes where nobody can tell.
+    fn is_heard_again(&self) -> BoxFuture<'_, bool>;
+
+    /// Everything that may be meant by a description.
+    fn meant(&self, description: &Description) -> Meant;
 }

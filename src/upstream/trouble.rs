@@ -35,6 +35,13 @@ pub enum Trouble {
     /// Trouble before the request, when the upstream was greeted; nothing of the request was sent.
     #[error("{0}")]
     Greeting(Box<Self>),
+    /// It is there, and does not serve MCP yet.
+    #[error("not ready yet")]
+    NotReady,
+    /// It answered, but went down meanwhile: of what it stops in the middle it says that it is
+    /// done.
+    #[error("it went down while the call was running, and its answer is not to be believed")]
+    WentDown,
     /// An HTTP status other than success, with the beginning of the body.
     #[error("HTTP {status}: {text}")]
     Status {
@@ -58,8 +65,13 @@ impl Trouble {
     /// taken for undone is done twice.
     pub const fn may_have_run(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Tls(_) | Self::Redirect(_) | Self::Greeting(_) => false,
+            Self::Connect(_)
+            | Self::Tls(_)
+            | Self::Redirect(_)
+            | Self::Greeting(_)
+            | Self::NotReady => false,
             Self::Timeout
+            | Self::WentDown
             | Self::Lost(_)
             | Self::Truncated(_)
             | Self::TooLarge { .. }
@@ -73,6 +85,8 @@ impl Trouble {
         match self {
             Self::Connect(_) => Code::Unreachable,
             Self::Tls(_) => Code::NotTrusted,
+            Self::NotReady => Code::Starting,
+            Self::WentDown => Code::Stopping,
             Self::Timeout => Code::Timeout,
             Self::Lost(_) => Code::ConnectionLost,
             Self::Truncated(_) => Code::TruncatedAnswer,

@@ -30,6 +30,7 @@ mod pool;
 mod queueing;
 mod real_events;
 mod real_home_assistant;
+mod restarts;
 mod rights;
 mod sdk_clients;
 mod sharing;

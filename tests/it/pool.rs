@@ -39,6 +39,7 @@ async fn house_with_sessions() -> DemoHouse {
 fn upstream(houses: &[&DemoHouse], pool: pool::Settings) -> Arc<Upstream> {
     let mut urls = houses.iter().map(|house| house.url().parse().unwrap());
     let upstream = Upstream::new(upstream::Settings {
+        insight: None,
         url: urls.next().unwrap(),
         further_urls: urls.collect(),
         token: None,

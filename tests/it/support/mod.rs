@@ -2,6 +2,7 @@
 
 pub(crate) mod bridge;
 pub(crate) mod conformance;
+pub(crate) mod core;
 pub(crate) mod home_assistant;
 pub(crate) mod program;
 pub(crate) mod secrets;

@@ -19,6 +19,7 @@ const NEVER: Duration = HORIZON.saturating_mul(2);
 /// A scheduler that always lets [`LIMIT`] calls run, before a breaker that opens after two failures.
 fn scheduler() -> Arc<Scheduler> {
     Scheduler::new(Settings {
+        hold: true,
         queue: queue::Settings {
             max_waiting: 4,
             max_waiting_per_client: 4,
