@@ -98,7 +98,6 @@ impl From<&TermsArgs> for Terms {
             networks: args.network.clone(),
             certificates: args.certificate.clone(),
             path_token: args.path_token,
-            ..Self::default()
         }
     }
 }

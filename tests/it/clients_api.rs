@@ -52,8 +52,8 @@ async fn a_client_is_made_changed_given_a_new_token_and_revoked_and_each_counts_
     assert!(shown["last_seen"].is_string(), "{shown}");
     assert_eq!(shown["tokens"].as_array().unwrap().len(), 1);
 
-    let patch = json!({"terms": {"rate": null, "priority": "normal"}});
-    let changed = told(&bridge, Method::PATCH, path, patch).await.json();
+    let terms = json!({"terms": {"rate": null, "priority": "normal"}});
+    let changed = told(&bridge, Method::PATCH, path, terms).await.json();
     assert_eq!(changed["terms"]["rate"], Value::Null);
     assert_eq!(changed["terms"]["priority"], "normal");
     assert_eq!(changed["terms"]["rights"]["read_only"], true);

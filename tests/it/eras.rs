@@ -51,6 +51,7 @@ impl ModernServer {
                 verify_tls: true,
             },
             pool: pool::Settings::default(),
+            insight: None,
         });
         Self {
             upstream: upstream.unwrap(),

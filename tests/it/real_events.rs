@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::support::HomeAssistant;
 use crate::support::bridge::{Bridge, send};
-use crate::support::{HomeAssistant, supervisor};
+use crate::support::supervisor::Supervisor;
 
 fn home(status: &Value) -> &Value {
     &status["home_assistant"]

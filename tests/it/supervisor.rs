@@ -44,18 +44,6 @@ async fn a_core_that_is_starting_is_told_as_such_and_used_once_it_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_supervisors_own_welcome_does_not_prove_that_core_is_there() {
-    let supervisor = supervisor::start(None).await;
-    let bridge = bridge_under(&supervisor).await;
-    let status = bridge
-        .until(|status| status["home_assistant"]["trouble"].is_string())
-        .await;
-    let home = &status["home_assistant"];
-    assert_eq!(home["state"], "unknown", "{home}");
-    assert_eq!(home["events_told"], false);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_supervisors_own_welcome_does_not_prove_that_core_is_there() {
     let supervisor = Supervisor::start(None).await;
     let bridge = Bridge::start_with(&[], &supervisor.environment()).await;
     let status = bridge

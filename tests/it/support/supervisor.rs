@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State as Shared;
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use futures_util::stream::try_unfold;
@@ -47,10 +47,6 @@ pub(crate) struct Core {
 struct State {
     /// Nothing while Core starts.
     core: Mutex<Option<Core>>,
-    /// The options of the app, as its form has them.
-    options: Mutex<Value>,
-    /// Method and path of everything that was asked.
-    asked: Mutex<Vec<String>>,
     http: reqwest::Client,
     /// How long a request to Core may take in all.
     patience: Duration,
@@ -66,8 +62,6 @@ impl Supervisor {
             .redirect(reqwest::redirect::Policy::none());
         let state = Arc::new(State {
             core: Mutex::new(core),
-            options: Mutex::new(json!({})),
-            asked: Mutex::default(),
             http: http.build().unwrap(),
             patience: Duration::from_mins(5),
         });
@@ -91,16 +85,6 @@ impl Supervisor {
     /// Core stops, or is there again.
     pub(crate) fn set_core(&self, core: Option<Core>) {
         *self.state.core.lock().unwrap() = core;
-    }
-
-    /// Somebody saves the form.
-    pub(crate) fn set_options(&self, options: Value) {
-        *self.state.options.lock().unwrap() = options;
-    }
-
-    /// Method and path of everything that was asked so far.
-    pub(crate) fn asked(&self) -> Vec<String> {
-        self.state.asked.lock().unwrap().clone()
     }
 }
 
@@ -133,7 +117,7 @@ fn routes(state: Arc<State>) -> Router {
         .fallback(any(|| async {
             text(StatusCode::NOT_FOUND, "404: Not Found")
         }))
-        .layer(from_fn_with_state(state.clone(), guard))
+        .layer(from_fn(guard))
         .with_state(state)
 }
 
@@ -157,10 +141,8 @@ async fn serve(listener: TcpListener, router: Router) {
     }
 }
 
-/// Notes what was asked, and refuses what the Supervisor refuses before it looks any closer.
-async fn guard(Shared(state): Shared<Arc<State>>, request: Request<Body>, next: Next) -> Response {
-    let asked = format!("{} {}", request.method(), request.uri());
-    state.asked.lock().unwrap().push(asked);
+/// Refuses what the Supervisor refuses before it looks any closer.
+async fn guard(request: Request<Body>, next: Next) -> Response {
     match refusal(&request) {
         Some(refusal) => refusal,
         None => next.run(request).await,
@@ -239,6 +221,6 @@ async fn own_info() -> Response {
     }))
 }
 
-async fn own_options(Shared(state): Shared<Arc<State>>) -> Response {
-    ok(state.options.lock().unwrap().clone())
+async fn own_options() -> Response {
+    ok(json!({}))
 }
