@@ -27,6 +27,11 @@ pub(super) async fn answer(
             let why = format_args!("{method} does not exist in {revision}");
             Some(Err(Failure::with(Code::MethodNotFound, why)))
         }
+        // It would hold the turn of an action for as long as somebody listens.
+        "subscriptions/listen" => {
+            let why = "the bridge has no such streams";
+            Some(Err(Failure::with(Code::MethodNotFound, why)))
+        }
         "ping" => Some(Ok(RawJson::of(&serde_json::json!({})))),
         "initialize" => {
             let params = request.param_members();

@@ -231,6 +231,11 @@ async fn read<T: DeserializeOwned>(bridge: &Bridge, request: Request) -> Result<
     let (head, body) = request.into_parts();
     let body = body::read(&head.headers, body, bridge.settings).await?;
     let text = if body.is_empty() { &b"{}"[..] } else { &body };
+    // A struct can be read from an array as well, and none of these is meant as one.
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        let why = "the body must be a JSON object";
+        return Err(Failure::with(Code::InvalidParams, why));
+    }
     serde_json::from_slice(text).map_err(|error| Failure::with(Code::InvalidParams, error))
 }
 
