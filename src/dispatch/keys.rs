@@ -28,7 +28,8 @@ pub(super) fn key(call: &Call, nature: &Nature, writes: &Writes) -> Option<Key> 
     }
     let same = fingerprint(request).filter(|_| !nature.repeatable);
     if nature.effect == Effect::Read {
-        return same.map(Key::Read);
+        let audience = audience(call)?;
+        return same.map(|same| Key::Read(digest(&[&same.0, &audience])));
     }
     let place = writes.place(&call.client.name, same);
     same.map(|same| Key::Write(digest(&[own, &same.0, &place.to_be_bytes()])))
@@ -45,6 +46,26 @@ pub(super) fn exactly(call: &Call) -> Digest {
 fn as_sent(request: &Request) -> Digest {
     let params = request.params.as_ref().map_or(&[][..], RawJson::as_bytes);
     digest(&[request.method.as_bytes(), params])
+}
+
+/// To whom the answer may be given as it is: a server that speaks both eras answers each in its own
+/// way, and asks a client back only for what that one declared. Nothing for a client that is asked
+/// while its call runs, since nobody else can answer for it.
+fn audience(call: &Call) -> Option<Vec<u8>> {
+    let can_be_asked = call
+        .downstream
+        .as_ref()
+        .is_some_and(|downstream| downstream.capabilities().is_some());
+    if can_be_asked {
+        return None;
+    }
+    if !call.revision.is_modern() {
+        return Some(Vec::new());
+    }
+    let declared = era::declared_capabilities(&call.request)?;
+    let mut text = Vec::new();
+    canonical::write(&declared, &mut text).ok()?;
+    Some(text)
 }
 
 /// What a request asks for, whoever asks and under whichever id; nothing if it cannot be compared.
@@ -72,4 +93,62 @@ fn digest(parts: &[&[u8]]) -> Digest {
         hash.update(part);
     }
     Digest(hash.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::dispatch::{Caller, Wishes, guard};
+    use crate::protocol::message::Id;
+    use crate::protocol::priority::Priority;
+    use crate::protocol::revision::Revision;
+
+    fn read(revision: Revision, capabilities: Option<Value>) -> Option<Key> {
+        let mut params = json!({"name": "look"});
+        if let Some(capabilities) = capabilities {
+            params["_meta"] = json!({
+                era::meta::PROTOCOL_VERSION: "2026-07-28",
+                era::meta::CLIENT_CAPABILITIES: capabilities,
+            });
+        }
+        let call = Call {
+            client: Caller {
+                name: "n8n".into(),
+                priority: Priority::default(),
+                timeout: None,
+                guard: Arc::new(guard::Open),
+            },
+            request: Request::new(Id::number(1), "tools/call", Some(RawJson::of(&params))),
+            revision,
+            received: Instant::now(),
+            wishes: Wishes::default(),
+            downstream: None,
+            mirrored: http::HeaderMap::new(),
+        };
+        let nature = Nature {
+            effect: Effect::Read,
+            cost: 1,
+            repeatable: false,
+        };
+        key(&call, &nature, &Writes::default())
+    }
+
+    #[test]
+    fn an_answer_is_shared_only_with_those_to_whom_a_server_would_say_the_same() {
+        let legacy = || read(Revision::V2025_06_18, None);
+        let modern = |capabilities| read(Revision::V2026_07_28, Some(capabilities));
+        let bare = || modern(json!({}));
+        let asked = || modern(json!({"elicitation": {}, "roots": {}}));
+        assert_eq!(legacy(), read(Revision::V2025_11_25, None));
+        assert_eq!(bare(), bare());
+        assert_eq!(asked(), modern(json!({"roots": {}, "elicitation": {}})));
+        assert_ne!(legacy(), bare());
+        assert_ne!(bare(), asked());
+        assert!(legacy().is_some() && bare().is_some());
+    }
 }

@@ -133,6 +133,14 @@ pub fn revision_of(request: &Request, headers: RoutingHeaders<'_>) -> Result<Rev
     Ok(revision)
 }
 
+/// The capabilities that the client of a modern request declared in it, as JSON text.
+#[must_use]
+pub fn declared_capabilities(request: &Request) -> Option<String> {
+    let params = request.param_members();
+    let meta = Members::parse(params.get("_meta")?.as_bytes()).ok()?;
+    meta.get(meta::CLIENT_CAPABILITIES).map(str::to_owned)
+}
+
 /// What `Mcp-Name` says of a request; nothing for methods that have no such header.
 #[must_use]
 pub fn routing_name(request: &Request) -> Option<String> {
