@@ -70,7 +70,6 @@ impl Drop for Record<'_> {
             Some(Err(failure)) => (&counters.failed, failure.code.entry().name),
             None => (&counters.left, "client left"),
         };
-        counter.add();
         let request = &self.call.request;
         tracing::info!(
             client = &*self.call.client.name,
@@ -85,6 +84,7 @@ impl Drop for Record<'_> {
             total_ms = millis(self.call.received.elapsed()),
             "call"
         );
+        counter.add();
     }
 }
 

@@ -149,12 +149,12 @@ async fn a_client_that_leaves_frees_its_place_but_what_runs_is_finished() {
     running.abort();
     gate.add_permits(100);
     house.until(|house| !house.executed().is_empty()).await;
+    bridge.until(|status| status["calls"]["left"] == 2).await;
     bridge
         .until(|status| status["calls"]["queue"]["running"] == 0)
         .await;
     let tools: Vec<_> = house.executed().iter().map(|e| e.tool.clone()).collect();
     assert_eq!(tools, ["intent__HassTurnOn"]);
-    assert_eq!(bridge.status().await["calls"]["left"], 2);
     let left = |line: &String| line.contains("client left");
     assert_eq!(
         bridge.whole_log().iter().filter(|line| left(line)).count(),
