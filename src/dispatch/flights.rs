@@ -132,6 +132,11 @@ impl Seat {
         }
     }
 
+    /// Whether the upstream has seen anything of it.
+    pub(super) fn is_running(&self) -> bool {
+        self.flight.running_since().is_some()
+    }
+
     /// The caller's time is over. Decides, once and for all, whether anything can still come of the
     /// call: what has not begun does not begin any more, unless others wait for it.
     pub(super) fn give_up(self) -> GivenUp {

@@ -56,9 +56,11 @@ impl Journey {
 
     async fn travel(self, mut waiting: Waiting, flight: &Flight) -> Outcome {
         let mut places = Places::of(&self.request);
+        let mut before = None;
         self.road.retries.call();
         for attempt in 0.. {
-            self.turn(&mut waiting, places.as_mut()).await?;
+            let turn = self.turn(&mut waiting, places.as_mut()).await;
+            turn.map_err(|failure| expired(failure, before.take()))?;
             let turn = waiting.begin();
             if !flight.begin() {
                 break;
@@ -82,6 +84,7 @@ impl Journey {
             if !flight.is_wanted() {
                 break;
             }
+            before = Some(trouble);
             sleep(pause).await;
             waiting = rest.again(self.deadline);
         }
@@ -166,5 +169,14 @@ impl Journey {
             outcome_unknown: failure.outcome_unknown && self.writes,
             ..failure
         }
+    }
+}
+
+/// What a call is told that got no turn: a trouble that it met before says more than that its time
+/// is over.
+fn expired(failure: Failure, before: Option<Trouble>) -> Failure {
+    match before {
+        Some(trouble) if failure.code == Code::DeadlineWaiting => trouble.into(),
+        _ => failure,
     }
 }

@@ -282,13 +282,18 @@ impl Dispatcher {
     }
 }
 
-/// Waits for the outcome, for as long as this caller can. An execution that reads ends by itself at
-/// its deadline, so that the breaker learns of it; one that writes goes on without its callers.
+/// Waits for the outcome, for as long as this caller can. An execution that reads or has not begun
+/// ends by itself at its deadline, so that the breaker learns of it and the caller of what it met;
+/// one that writes goes on without its callers.
 async fn wait(mut seat: Seat, nature: &Nature, received: Instant, deadline: Instant) -> Outcome {
-    let ends_itself = !seat.joined && nature.effect == Effect::Read;
-    let slack = Duration::from_secs(u64::from(ends_itself));
-    if let Ok(outcome) = timeout_at(deadline + slack, seat.outcome()).await {
+    if let Ok(outcome) = timeout_at(deadline, seat.outcome()).await {
         return outcome;
+    }
+    if !seat.joined && (nature.effect == Effect::Read || !seat.is_running()) {
+        let slack = Duration::from_secs(1);
+        if let Ok(outcome) = timeout_at(deadline + slack, seat.outcome()).await {
+            return outcome;
+        }
     }
     let seconds = received.elapsed().as_secs_f64();
     let outcome_unknown = nature.effect != Effect::Read;

@@ -58,9 +58,7 @@ async fn who_does_not_want_to_wait_is_told_at_once() {
         let call = async move { bridge.call("llm__GetDateTime", json!({})).await };
         tokio::spawn(call)
     };
-    bridge
-        .until(|status| status["calls"]["queue"]["running"] == 1)
-        .await;
+    core.house.until(|house| house.in_flight() == 1).await;
     let waiting = {
         let bridge = bridge.clone();
         let call = async move {
