@@ -8,13 +8,22 @@
 pub mod body;
 pub mod canonical;
 pub mod capabilities;
+pub mod client;
 pub mod era;
 pub mod input_required;
 pub mod json;
+pub mod keep_alive;
+pub mod log_level;
 pub mod message;
+pub mod mirrored;
 pub mod priority;
+pub mod replay;
 pub mod revision;
+pub mod seal;
+pub mod session_id;
+pub mod session_table;
 pub mod sse;
+pub mod subscription;
 
 /// Error codes of JSON-RPC and MCP that the bridge itself answers with.
 pub mod code {
@@ -34,6 +43,8 @@ pub mod code {
     pub const EXCEPTION: i32 = 0;
     /// Header and body differ (MCP 2026-07-28).
     pub const HEADER_MISMATCH: i32 = -32020;
+    /// The client did not declare what the request needs (MCP 2026-07-28).
+    pub const MISSING_CAPABILITY: i32 = -32021;
     /// The version is not spoken here (MCP 2026-07-28).
     pub const UNSUPPORTED_VERSION: i32 = -32022;
 }

@@ -177,7 +177,7 @@ fn agree(header: &str, value: Option<&str>, body: Option<&str>) -> Result<(), Er
 }
 
 /// A header value out of its `=?base64?...?=` wrapping, if it has one.
-fn decode(value: &str) -> Option<Cow<'_, str>> {
+pub(super) fn decode(value: &str) -> Option<Cow<'_, str>> {
     match value
         .strip_prefix("=?base64?")
         .and_then(|rest| rest.strip_suffix("?="))

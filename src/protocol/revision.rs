@@ -1,5 +1,7 @@
 //! The revisions of MCP and how client and bridge agree on one.
 
+use super::message::Request;
+
 /// A revision of the specification that the bridge speaks, oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Revision {
@@ -57,6 +59,13 @@ impl Revision {
     /// Whether a body may be an array of messages: one revision only had that.
     pub const fn has_batches(self) -> bool {
         matches!(self, Self::V2025_03_26)
+    }
+
+    /// The revision that an `initialize` is answered with.
+    pub fn negotiated(handshake: &Request) -> Self {
+        let params = handshake.param_members();
+        let asked = params.get_str("protocolVersion");
+        asked.map_or(Self::NEWEST_LEGACY, |asked| Self::negotiate(&asked))
     }
 
     /// The answer to an `initialize` that asks for `asked`: that one if it is known, else the

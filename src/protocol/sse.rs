@@ -16,9 +16,38 @@ pub struct Event {
     pub data: String,
 }
 
+/// A comment: it says nothing, but shows that the stream lives.
+pub const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+
 /// The text of an event of type `message` that carries `data`.
 pub fn encode_message(data: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(data.len() + 32);
+    write_message(&mut out, data);
+    out.freeze()
+}
+
+/// The same with an id, which is one line of text.
+pub fn encode_event(id: &str, data: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(data.len() + 64);
+    out.put_slice(b"id: ");
+    out.put_slice(id.as_bytes());
+    out.put_u8(b'\n');
+    write_message(&mut out, data);
+    out.freeze()
+}
+
+/// An event without data that tells a client where the stream begins, and how soon to come back
+/// when it breaks.
+pub fn encode_beginning(id: &str, retry: Duration) -> Bytes {
+    format!("id: {id}\nretry: {}\ndata:\n\n", retry.as_millis()).into()
+}
+
+/// An event of another type than `message`, with one line of text.
+pub fn encode_named(name: &str, data: &str) -> Bytes {
+    format!("event: {name}\ndata: {data}\n\n").into()
+}
+
+fn write_message(out: &mut BytesMut, data: &[u8]) {
     out.put_slice(b"event: message\n");
     // A line break inside JSON stands only between tokens, so each of the three may end a `data`
     // line.
@@ -28,7 +57,6 @@ pub fn encode_message(data: &[u8]) -> Bytes {
         out.put_u8(b'\n');
     }
     out.put_u8(b'\n');
-    out.freeze()
 }
 
 /// Takes a stream apart, in pieces of any size.

@@ -1,0 +1,270 @@
+//! What a client wants to hear of: the stream of `subscriptions/listen` (revision 2026-07-28,
+//! basic/patterns/subscriptions), and what a legacy client hears without asking.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::json::{Members, RawJson};
+use super::message::{Id, Notification, Payload, Request, Response};
+
+/// The method of a request that opens such a stream.
+pub const LISTEN: &str = "subscriptions/listen";
+/// In `_meta`: to which stream a message belongs.
+const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+/// Resources that one client may watch.
+const MAX_URIS: usize = 1000;
+
+/// The lists that can change: their part of the filter, their capability, their notification.
+const LISTS: [(&str, &str, &str); 3] = [
+    (
+        "toolsListChanged",
+        "tools",
+        "notifications/tools/list_changed",
+    ),
+    (
+        "promptsListChanged",
+        "prompts",
+        "notifications/prompts/list_changed",
+    ),
+    (
+        "resourcesListChanged",
+        "resources",
+        "notifications/resources/list_changed",
+    ),
+];
+const URIS: &str = "resourceSubscriptions";
+const UPDATED: &str = "notifications/resources/updated";
+
+/// What a client wants to hear of.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Notifications of changed lists, in the order of the specification.
+    lists: BTreeSet<&'static str>,
+    /// Resources whose updates it wants.
+    uris: BTreeSet<String>,
+}
+
+impl Filter {
+    /// Every change of a list, and no resources.
+    pub fn lists() -> Self {
+        Self {
+            lists: LISTS.map(|(_, _, method)| method).into(),
+            uris: BTreeSet::new(),
+        }
+    }
+
+    /// What a `subscriptions/listen` asks for.
+    ///
+    /// # Errors
+    /// What is wrong with its params.
+    pub fn of_request(request: &Request) -> Result<Self, &'static str> {
+        let params = request.param_members();
+        let wanted = params
+            .get("notifications")
+            .ok_or("`notifications` is missing")?;
+        let wanted: Map<String, Value> =
+            serde_json::from_str(wanted).map_err(|_| "`notifications` must be an object")?;
+        let mut filter = Self::default();
+        for (key, _, method) in LISTS {
+            match wanted.get(key) {
+                None | Some(Value::Bool(false) | Value::Null) => {}
+                Some(Value::Bool(true)) => drop(filter.lists.insert(method)),
+                Some(_) => return Err("what is listened to is true or false"),
+            }
+        }
+        let uris = wanted.get(URIS).filter(|uris| !uris.is_null());
+        for uri in uris.map_or(Ok(&Vec::new()), |uris| {
+            uris.as_array()
+                .ok_or("`resourceSubscriptions` must be a list")
+        })? {
+            let uri = uri.as_str().ok_or("a resource is named by its URI")?;
+            if !filter.watch(uri) {
+                return Err("that are too many resources for one stream");
+            }
+        }
+        Ok(filter)
+    }
+
+    /// Wants to hear of this resource, too; false if it wants so much already that it cannot.
+    pub fn watch(&mut self, uri: &str) -> bool {
+        if self.uris.len() >= MAX_URIS && !self.uris.contains(uri) {
+            return false;
+        }
+        self.uris.insert(uri.to_owned());
+        true
+    }
+
+    /// Does not want to hear of this resource any more.
+    pub fn unwatch(&mut self, uri: &str) {
+        self.uris.remove(uri);
+    }
+
+    /// What is left of it at a server with these capabilities.
+    #[must_use]
+    pub fn honoured(mut self, capabilities: &RawJson) -> Self {
+        let capabilities = capabilities.members();
+        let offers = |kind: &str, flag: &str| {
+            let kind = capabilities.as_ref().and_then(|members| members.get(kind));
+            kind.and_then(|text| Members::parse(text.as_bytes()).ok())
+                .is_some_and(|offer| offer.get(flag) == Some("true"))
+        };
+        for (_, kind, method) in LISTS {
+            if !offers(kind, "listChanged") {
+                self.lists.remove(method);
+            }
+        }
+        if !offers("resources", "subscribe") {
+            self.uris.clear();
+        }
+        self
+    }
+
+    /// The resources whose updates it wants.
+    pub fn uris(&self) -> impl Iterator<Item = &str> {
+        self.uris.iter().map(String::as_str)
+    }
+
+    /// Whether the client wants to hear this.
+    pub fn admits(&self, notification: &Notification) -> bool {
+        if notification.method != UPDATED {
+            return self.lists.contains(notification.method.as_str());
+        }
+        let params = notification.param_members();
+        params
+            .get_str("uri")
+            .is_some_and(|uri| self.uris.contains(&*uri))
+    }
+
+    /// All that it wants to hear of, for a client that may have missed any of it.
+    pub fn everything(&self) -> Vec<Notification> {
+        let lists = self
+            .lists
+            .iter()
+            .map(|method| Notification::new(method, None));
+        let updated =
+            |uri: &String| Notification::new(UPDATED, Some(RawJson::of(&json!({"uri": uri}))));
+        lists.chain(self.uris.iter().map(updated)).collect()
+    }
+
+    /// The first message of a stream that was opened by request `id`.
+    pub fn acknowledgement(&self, id: &Id) -> Notification {
+        let mut honoured = Map::new();
+        for (key, _, method) in LISTS {
+            if self.lists.contains(method) {
+                honoured.insert(key.to_owned(), true.into());
+            }
+        }
+        if !self.uris.is_empty() {
+            honoured.insert(URIS.to_owned(), json!(self.uris));
+        }
+        let params = RawJson::of(&json!({"notifications": honoured}));
+        let acknowledged =
+            Notification::new("notifications/subscriptions/acknowledged", Some(params));
+        tagged(&acknowledged, id)
+    }
+}
+
+/// The notification as it goes out on the stream that was opened by request `id`.
+#[must_use]
+pub fn tagged(notification: &Notification, id: &Id) -> Notification {
+    let mut params = notification.param_members();
+    let meta = params.get("_meta").unwrap_or("{}").to_owned();
+    let mut meta = Members::parse(meta.as_bytes()).unwrap_or_else(|_| Members::empty());
+    meta.set(SUBSCRIPTION_ID, id.json());
+    params.set("_meta", &meta.write());
+    notification.with_params(params.write())
+}
+
+/// The last message of a stream that the server ends.
+pub fn end(id: &Id) -> Response {
+    let result = json!({"resultType": "complete", "_meta": {SUBSCRIPTION_ID: id.json()}});
+    Response::new(Some(id.clone()), Payload::Result(RawJson::of(&result)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listen(notifications: Value) -> Result<Filter, &'static str> {
+        let params = RawJson::of(&json!({"notifications": notifications}));
+        Filter::of_request(&Request::new(Id::text("s"), LISTEN, Some(params)))
+    }
+
+    fn updated(uri: &str) -> Notification {
+        Notification::new(UPDATED, Some(RawJson::of(&json!({"uri": uri, "x": 1.0}))))
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_heard() {
+        let filter = listen(
+            json!({"toolsListChanged": true, "promptsListChanged": false,
+            "resourceSubscriptions": ["a://1"]}),
+        );
+        let filter = filter.unwrap();
+        let heard = |method: &str| filter.admits(&Notification::new(method, None));
+        assert!(heard("notifications/tools/list_changed"));
+        assert!(!heard("notifications/prompts/list_changed"));
+        assert!(!heard("notifications/message") && !heard("notifications/progress"));
+        assert!(filter.admits(&updated("a://1")) && !filter.admits(&updated("a://2")));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_filter_is_said() {
+        for bad in [
+            json!(5),
+            json!({"toolsListChanged": 1}),
+            json!({"resourceSubscriptions": "a://1"}),
+            json!({"resourceSubscriptions": [5]}),
+            json!({"resourceSubscriptions": (0..1001).map(|n| n.to_string()).collect::<Vec<_>>()}),
+        ] {
+            assert!(listen(bad.clone()).is_err(), "{bad}");
+        }
+        assert!(Filter::of_request(&Request::new(Id::number(1), LISTEN, None)).is_err());
+        assert_eq!(listen(json!({"somethingNew": true})), Ok(Filter::default()));
+    }
+
+    #[test]
+    fn the_acknowledgement_names_what_the_server_can_do() {
+        let filter = listen(
+            json!({"toolsListChanged": true, "resourcesListChanged": true,
+            "resourceSubscriptions": ["a://1"]}),
+        );
+        let capabilities =
+            json!({"tools": {"listChanged": true}, "resources": {"subscribe": true}});
+        let filter = filter.unwrap().honoured(&RawJson::of(&capabilities));
+        let told: Value =
+            serde_json::from_slice(&filter.acknowledgement(&Id::text("s")).to_bytes()).unwrap();
+        assert_eq!(told["method"], "notifications/subscriptions/acknowledged");
+        let expected = json!({"toolsListChanged": true, "resourceSubscriptions": ["a://1"]});
+        assert_eq!(told["params"]["notifications"], expected);
+        assert_eq!(told["params"]["_meta"][SUBSCRIPTION_ID], "s");
+        assert_eq!(filter.everything().len(), 2);
+        let nothing = filter.honoured(&RawJson::of(&json!({})));
+        assert_eq!(nothing, Filter::default());
+    }
+
+    #[test]
+    fn every_message_says_to_which_stream_it_belongs() {
+        let tagged = tagged(&updated("a://1"), &Id::number(7)).to_bytes();
+        let text = std::str::from_utf8(&tagged).unwrap();
+        assert!(
+            text.contains(r#""x":1.0"#) && text.contains(r#"subscriptionId":7"#),
+            "{text}"
+        );
+        let text = String::from_utf8(end(&Id::number(7)).to_bytes().to_vec()).unwrap();
+        assert!(
+            text.contains(r#"subscriptionId":7"#) && text.contains(r#""id":7"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_client_watches_a_bounded_number_of_resources() {
+        let mut filter = Filter::lists();
+        assert!((0..MAX_URIS).all(|n| filter.watch(&n.to_string())));
+        assert!(!filter.watch("x") && filter.watch("0"));
+        filter.unwatch("0");
+        assert!(filter.watch("x") && !filter.admits(&updated("0")));
+    }
+}
