@@ -138,6 +138,7 @@ async fn ask(dispatcher: &Dispatcher, client: &Arc<str>, priority: Priority) -> 
         revision: Revision::NEWEST_LEGACY,
         received,
         wishes: Wishes::default(),
+        in_session: false,
         downstream: None,
         mirrored: HeaderMap::new(),
     };

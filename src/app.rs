@@ -82,15 +82,10 @@ impl App {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let lan = bind("listen", settings.listen).await?;
         let admin = bind("admin_listen", settings.admin_listen).await?;
-        let operators = Admin::open(
-            settings.admin_token,
-            settings.access.brake,
-            &Registry::new(&settings.data),
-        )?;
-        let access = Arc::new(Access::open(
-            settings.access.clone(),
-            Registry::new(&settings.data),
-        )?);
+        let registry = Registry::new(&settings.data);
+        let secret = registry.secret()?;
+        let operators = Admin::open(settings.admin_token, settings.access.brake, &registry)?;
+        let access = Arc::new(Access::open(settings.access.clone(), registry)?);
         let tls = settings
             .tls
             .clone()
@@ -112,6 +107,7 @@ impl App {
             dispatcher.clone(),
             way.name(),
             home_assistant.clone(),
+            &secret,
         ));
         let app = Self {
             lan: lan.1,
@@ -173,6 +169,11 @@ impl App {
         Ok(app)
     }
 
+    /// The way of its calls.
+    pub fn dispatcher(&self) -> &Dispatcher {
+        &self.dispatcher
+    }
+
     /// The address for clients, with the port that the system chose where 0 was asked for.
     pub const fn lan_address(&self) -> SocketAddr {
         self.lan
@@ -189,6 +190,7 @@ impl App {
         self.bridge.announce_stop();
         let end = async {
             self.dispatcher.drain().await;
+            self.bridge.announce_end();
             self.stop.cancel();
             self.tasks.close();
             self.tasks.wait().await;

@@ -1,5 +1,6 @@
 //! The way of a call from the door to the upstream and back.
 
+mod announcements;
 pub mod approvals;
 pub mod arguments;
 mod cancellation;
@@ -11,6 +12,7 @@ mod held;
 mod journey;
 mod keys;
 mod local;
+mod mirrors;
 mod pipeline;
 mod progress;
 pub mod queue;
@@ -38,6 +40,7 @@ use crate::protocol::priority::Priority;
 use crate::protocol::revision::Revision;
 use crate::resilience::budget;
 use crate::upstream::Downstream;
+pub use announcements::{Heard, News};
 pub use approvals::{Question, Request as Approval};
 pub use arguments::Settings as ArgumentSettings;
 pub use classify::Settings as ToolSettings;
@@ -91,6 +94,8 @@ pub struct Call {
     pub received: Instant,
     /// What it wishes for itself.
     pub wishes: Wishes,
+    /// Whether its client has a session with the bridge.
+    pub in_session: bool,
     /// How its client can be reached before the answer, if it can.
     pub downstream: Option<Arc<dyn Downstream>>,
     /// The headers `Mcp-Param-*` that came with it.

@@ -108,6 +108,21 @@ catalogue! {
         "This protocol version is not supported; use one of the supported ones.",
         cause: "The client asked for a revision of MCP that the bridge does not know.",
         fix: "Update the bridge, or let the client speak one of the versions listed in the answer.";
+    SessionUnknown = "session_unknown", Request, 404, -32007,
+        "There is no such session",
+        "The session is over or unknown; begin a new one with `initialize`.",
+        cause: "The client ended the session, or the `Mcp-Session-Id` was given to another client or by another bridge.",
+        fix: "Let the client connect again.";
+    NoWebSocket = "no_websocket", Request, 426, -32600,
+        "The address is for a websocket",
+        "This address takes WebSockets only; use `POST /mcp` for plain HTTP.",
+        cause: "The request has no `Connection: Upgrade` and `Upgrade: websocket`; a proxy on the way may have removed them.",
+        fix: "Use a WebSocket client with a `ws://` address, let the proxy pass upgrades on, or use `/mcp`.";
+    NotResumable = "stream_gone", Request, 404, -32008,
+        "The stream cannot be taken up again",
+        "The stream cannot be taken up again; send the request once more if it does no harm.",
+        cause: "`Last-Event-ID` names a stream that was read to its end, was left alone for more than a minute, or belongs to another client.",
+        fix: "Send the request again, with an `Idempotency-Key` if it changes something.";
     KeyReused = "idempotency_key_reused", Request, 422, -32600,
         "The idempotency key was used for another call",
         "The idempotency key was used for another call before; use a new one.",

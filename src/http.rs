@@ -6,24 +6,32 @@ mod admission;
 mod approvals;
 mod asked;
 mod body;
+mod connection;
+mod conversation;
 mod cors;
 mod health;
 mod ingress;
+mod legacy_sse;
+mod listen;
 mod mcp;
 mod messages;
 mod network;
 mod operations;
+mod outbox;
 mod outlet;
 mod reply;
 mod rest;
 mod router;
+mod session;
 mod status;
+mod streams;
+mod websocket;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Admin};
 use crate::dispatch::Dispatcher;
@@ -31,6 +39,8 @@ use crate::homeassistant::HomeAssistant;
 pub use ingress::{Guard, Person};
 pub use network::Peer;
 pub use router::{admin, lan, without_tls};
+pub use session::LegacySessions;
+pub use websocket::Place;
 
 /// Bounds of what is read from clients.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +53,8 @@ pub struct Settings {
     pub max_depth: usize,
     /// Messages in a batch.
     pub max_batch: usize,
+    /// Which legacy clients over Streamable HTTP have sessions.
+    pub legacy_sessions: LegacySessions,
 }
 
 /// What every request needs.
@@ -55,13 +67,17 @@ pub struct Bridge {
     way: &'static str,
     home_assistant: Option<Arc<HomeAssistant>>,
     started: Instant,
-    draining: AtomicBool,
+    stopping: CancellationToken,
     asked: Arc<asked::Asked>,
+    sessions: session::Sessions,
+    streams: Arc<streams::Streams>,
+    connections: legacy_sse::Connections,
+    drained: CancellationToken,
 }
 
 impl Bridge {
-    /// Puts the parts together; `way` is how the upstream was found, for the status, and
-    /// `home_assistant` what it is a part of, if that is known.
+    /// Puts the parts together; `way` is how the upstream was found, for the status,
+    /// `home_assistant` what it is a part of, if that is known, and `secret` signs session ids.
     pub fn new(
         settings: Settings,
         access: Arc<Access>,
@@ -69,8 +85,9 @@ impl Bridge {
         dispatcher: Arc<Dispatcher>,
         way: &'static str,
         home_assistant: Option<Arc<HomeAssistant>>,
+        secret: &[u8; 32],
     ) -> Self {
-        let (started, draining) = (Instant::now(), AtomicBool::new(false));
+        let (started, stopping) = (Instant::now(), CancellationToken::new());
         Self {
             settings,
             access,
@@ -79,17 +96,33 @@ impl Bridge {
             way,
             home_assistant,
             started,
-            draining,
+            stopping,
             asked: Arc::default(),
+            sessions: session::Sessions::new(secret),
+            streams: Arc::default(),
+            connections: legacy_sse::Connections::default(),
+            drained: CancellationToken::new(),
         }
     }
 
-    /// Says that the bridge is about to stop: readiness goes down before anything else happens.
+    /// Says that the bridge is about to stop: readiness goes down before anything else happens, and
+    /// streams without an end of their own end.
     pub fn announce_stop(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.stopping.cancel();
+    }
+
+    /// Says that all calls are over: connections that carry everything end now.
+    pub fn announce_end(&self) {
+        self.drained.cancel();
+    }
+
+    /// Whether legacy clients over Streamable HTTP have sessions now.
+    fn has_sessions(&self) -> bool {
+        self.settings.legacy_sessions == LegacySessions::Always
+            || self.dispatcher.upstream().has_sessions()
     }
 
     fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.stopping.is_cancelled()
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::http::Peer;
+use crate::http::{Peer, Place};
 use conversation::{Conversation, Ended};
 use peers::Peers;
 use tls::Accepted;
@@ -93,12 +93,13 @@ impl Listener {
             let Some(place) = peers.admit(address, settings.max_connections_per_address) else {
                 continue;
             };
-            let connection = connect(stream, address, tls.clone(), conversation.clone());
+            // A connection that becomes a WebSocket keeps it longer than its task lives.
+            let place: Place = Arc::new((place, permit, connections.token()));
+            let connection = connect(stream, address, tls.clone(), conversation.clone(), place);
             connections.spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(error, "connection ended");
                 }
-                drop((place, permit));
             });
         }
         drop(socket);
@@ -113,22 +114,26 @@ async fn connect(
     address: IpAddr,
     tls: Option<(Arc<Tls>, Router)>,
     conversation: Conversation,
+    place: Place,
 ) -> Ended {
     let mut peer = Peer {
         address,
         certificate: None,
     };
     let Some((tls, without_tls)) = tls else {
-        return conversation.hold(stream, peer).await;
+        return conversation.hold(stream, peer, place).await;
     };
     let accepted = conversation.stop().run_until_cancelled(tls.accept(stream));
     match accepted.await {
         Some(Ok(Accepted::Secured(stream, certificate))) => {
             peer.certificate = certificate;
-            conversation.hold(stream, peer).await
+            conversation.hold(stream, peer, place).await
         }
         Some(Ok(Accepted::Plain(stream))) => {
-            conversation.about(without_tls).hold(stream, peer).await
+            conversation
+                .about(without_tls)
+                .hold(stream, peer, place)
+                .await
         }
         Some(Err(error)) => Err(error.into()),
         None => Ok(()),

@@ -181,6 +181,11 @@ impl Upstream {
         Err(last)
     }
 
+    /// Whether the server has sessions, as far as it was greeted.
+    pub fn has_sessions(&self) -> bool {
+        self.sessions.has_sessions()
+    }
+
     /// Keeps its sessions in order until told to stop, and closes them then. A long-lived task;
     /// calls find their way without it, but nothing is checked, nothing grows, and nothing is
     /// closed.

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 
 use super::client::{Client, Credential, Terms};
@@ -24,6 +25,8 @@ const FIRST_TOKEN: &str = "first-token";
 /// The token of operators, in clear.
 const ADMIN_TOKEN: &str = "admin-token";
 const LAST_SEEN: &str = "last-seen.json";
+/// The file that holds the bridge's own secret.
+const SECRET: &str = "secret";
 /// Tokens of one client, those that are being replaced among them.
 const MAX_TOKENS: usize = 8;
 
@@ -266,6 +269,36 @@ impl Registry {
         self.folder.write(LAST_SEEN, &text)
     }
 
+    /// The secret with which the bridge signs what it gives clients to keep. Made when it is first
+    /// needed; all replicas that share the folder have the same.
+    ///
+    /// # Errors
+    /// A folder that cannot be used, or a damaged file.
+    pub fn secret(&self) -> Result<[u8; 32], RegistryError> {
+        let _lock = self.folder.lock()?;
+        let path = self.folder.path(SECRET);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let secret = HEXLOWER.decode(text.trim().as_bytes()).ok();
+                secret
+                    .and_then(|secret| secret.try_into().ok())
+                    .ok_or_else(|| RegistryError::Damaged {
+                        path,
+                        why: "it does not hold 64 hexadecimal digits".into(),
+                    })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut secret = [0; 32];
+                rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut secret)
+                    .map_err(|error| self.folder.fault(io::Error::other(error)))?;
+                let text = format!("{}\n", HEXLOWER.encode(&secret));
+                self.folder.write(SECRET, text.as_bytes())?;
+                Ok(secret)
+            }
+            Err(source) => Err(RegistryError::Io { path, source }),
+        }
+    }
+
     fn token(&self) -> Result<Token, RegistryError> {
         Token::generate().map_err(|source| self.folder.fault(source))
     }
@@ -445,6 +478,22 @@ mod tests {
         registry.revoke(FIRST).unwrap();
         assert!(missing(&registry));
         assert!(!registry.ensure_first().unwrap());
+    }
+
+    #[test]
+    fn the_secret_is_made_once_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::new(folder.path().join("data"));
+        let secret = registry.secret().unwrap();
+        assert_eq!(registry.secret().unwrap(), secret);
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(Registry::new(other.path()).secret().unwrap(), secret);
+        std::fs::write(folder.path().join("data/secret"), "short").unwrap();
+        let damaged = registry.secret();
+        assert!(
+            matches!(damaged, Err(RegistryError::Damaged { .. })),
+            "{damaged:?}"
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::units;
+use crate::http::LegacySessions;
 use crate::resilience::rate::Rate;
 use crate::telemetry::{Format, Level};
 
@@ -113,6 +114,10 @@ pub struct Config {
     pub log_level: Level,
     /// How a log line looks.
     pub log_format: Format,
+    /// Which clients of MCP up to 2025-11-25 get sessions over Streamable HTTP: `auto` where an
+    /// upstream has sessions itself, `always` all of them. Home Assistant has none, and neither do
+    /// its clients then, so that nothing can get lost.
+    pub legacy_sessions: LegacySessions,
     /// The queue in front of the upstream.
     pub queue: Queue,
     /// How arguments are held against the schemas of tools.
@@ -360,6 +365,7 @@ impl Config {
             supervisor: "http://supervisor".to_owned(),
             log_level: Level::Info,
             log_format: Format::Human,
+            legacy_sessions: LegacySessions::Auto,
             queue: Queue {
                 max_waiting: 50,
                 max_waiting_per_client: 20,

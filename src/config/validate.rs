@@ -184,6 +184,7 @@ pub(super) fn settings(
             body_timeout: limits.body_timeout,
             max_depth: limits.json_depth,
             max_batch: limits.batch,
+            legacy_sessions: config.legacy_sessions,
         },
         access,
         admin_token,

@@ -127,6 +127,7 @@ mod tests {
             revision,
             received: Instant::now(),
             wishes: Wishes::default(),
+            in_session: false,
             downstream: None,
             mirrored: http::HeaderMap::new(),
         };

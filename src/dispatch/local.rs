@@ -4,23 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Call;
 use crate::error::{Code, Failure};
-use crate::protocol::capabilities::Introduction;
+use crate::protocol::capabilities::{Introduction, Reach};
 use crate::protocol::json::RawJson;
-use crate::protocol::message::Request;
 use crate::protocol::revision::Revision;
 use crate::upstream::Upstream;
 
 /// How long a handshake waits for an upstream that was never asked. Clients give up on a handshake
 /// sooner than on a call.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The result of a request that needs no upstream; nothing if it needs one.
-pub(super) async fn answer(
-    request: &Request,
-    revision: Revision,
-    upstream: &Upstream,
-) -> Option<Result<RawJson, Failure>> {
+pub(super) async fn answer(call: &Call, upstream: &Upstream) -> Option<Result<RawJson, Failure>> {
+    let (request, revision) = (&call.request, call.revision);
     let gone = revision.is_modern() && legacy_only(&request.method);
     match request.method.as_str() {
         method if gone => {
@@ -35,20 +32,19 @@ pub(super) async fn answer(
         "ping" => Some(Ok(RawJson::of(&serde_json::json!({})))),
         "initialize" => {
             let params = request.param_members();
-            let revision = match (
-                params.get_str("protocolVersion"),
-                params.get("protocolVersion"),
-            ) {
-                (Some(asked), _) => Revision::negotiate(&asked),
-                (None, None) => Revision::NEWEST_LEGACY,
-                (None, Some(_)) => {
-                    let why = "protocolVersion must be a string";
-                    return Some(Err(Failure::with(Code::InvalidParams, why)));
-                }
-            };
+            if params.get("protocolVersion").is_some()
+                && params.get_str("protocolVersion").is_none()
+            {
+                let why = "protocolVersion must be a string";
+                return Some(Err(Failure::with(Code::InvalidParams, why)));
+            }
+            let revision = Revision::negotiated(request);
             Some(Ok(introduction(upstream, PATIENCE)
                 .await
-                .initialize_result(revision)))
+                .initialize_result(
+                    revision,
+                    Reach::of_legacy(call.in_session || upstream.has_sessions()),
+                )))
         }
         "server/discover" => Some(Ok(introduction(upstream, PATIENCE).await.discover_result())),
         _ => None,

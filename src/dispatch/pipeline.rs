@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
+use super::announcements::{Announcements, News};
 use super::approvals::{Question, Request as Approval};
 use super::cancellation::Cancellations;
 use super::classify::Nature;
@@ -13,6 +14,7 @@ use super::deduplication::Key;
 use super::flights::{Boarding, Flights, GivenUp, Outcome, Seat};
 use super::journey::{Journey, Road};
 use super::keys;
+use super::mirrors::Mirrors;
 use super::queue::{Arrival, Effect};
 use super::record::{Counters, Record};
 use super::retry::Retries;
@@ -21,9 +23,11 @@ use super::screening::Screening;
 use super::writes::Writes;
 use super::{Call, Figures, Settings, Wishes, local};
 use crate::error::{Code, Failure, Kind};
+use crate::protocol::capabilities::Reach;
 use crate::protocol::era;
 use crate::protocol::json::RawJson;
-use crate::protocol::message::{Id, Payload, Request, Response};
+use crate::protocol::message::{Id, Notification, Payload, Request, Response};
+use crate::protocol::mirrored::Mirrored;
 use crate::protocol::priority::Priority;
 use crate::protocol::revision::Revision;
 use crate::resilience::limit::Class;
@@ -39,6 +43,8 @@ pub struct Dispatcher {
     screening: Screening,
     flights: Arc<Flights>,
     writes: Writes,
+    mirrors: Mirrors,
+    announcements: Announcements,
     cancellations: Arc<Cancellations>,
     road: Arc<Road>,
     counters: Counters,
@@ -57,6 +63,8 @@ impl Dispatcher {
             screening: Screening::new(&settings).knowing(insight),
             flights: Flights::new(settings.deduplication),
             writes: Writes::default(),
+            mirrors: Mirrors::default(),
+            announcements: Announcements::default(),
             cancellations: Arc::default(),
             road: Arc::new(road),
             counters: Counters::default(),
@@ -84,7 +92,7 @@ impl Dispatcher {
 
     async fn answer(&self, call: &Call) -> Outcome {
         let upstream = &self.road.upstream;
-        if let Some(result) = local::answer(&call.request, call.revision, upstream).await {
+        if let Some(result) = local::answer(call, upstream).await {
             return Ok(Response::new(
                 Some(call.request.id.clone()),
                 Payload::Result(result?),
@@ -117,6 +125,7 @@ impl Dispatcher {
                 break;
             };
             self.screening.learn(&list.request, result);
+            self.mirrors.learn(result);
             cursor = result
                 .members()
                 .and_then(|m| Some(m.get_str("nextCursor")?.into_owned()));
@@ -198,9 +207,11 @@ impl Dispatcher {
         let mut answer = answer;
         if let Payload::Result(result) = &answer.payload
             && call.request.method == "tools/list"
-            && let Some(shown) = self.screening.listed(call, result)
         {
-            answer = answer.with_result(shown);
+            self.mirrors.learn(result);
+            if let Some(shown) = self.screening.listed(call, result) {
+                answer = answer.with_result(shown);
+            }
         }
         let Payload::Result(result) = &answer.payload else {
             return answer;
@@ -211,6 +222,30 @@ impl Dispatcher {
         let server = local::introduction(&self.road.upstream, Duration::ZERO).await;
         let result = era::to_modern(&call.request.method, result, Some(&server.server_info));
         answer.with_result(result)
+    }
+
+    /// Which arguments of a tool have to be repeated in headers, as far as that is known.
+    pub fn mirrored(&self, tool: &str) -> Option<Arc<Mirrored>> {
+        self.mirrors.of(tool)
+    }
+
+    /// The capabilities that `server/discover` tells.
+    pub async fn offered(&self) -> RawJson {
+        let upstream = &self.road.upstream;
+        local::introduction(upstream, local::PATIENCE)
+            .await
+            .offered(Reach::MODERN)
+    }
+
+    /// Tells all clients that listen what belongs to no call: a list that changed, a resource that
+    /// was updated.
+    pub fn announce(&self, notification: Notification) {
+        self.announcements.announce(notification);
+    }
+
+    /// Everything that is announced from now on.
+    pub fn news(&self) -> News {
+        self.announcements.listen()
     }
 
     /// The client gives up a call of its own, by the id that it gave it. Of several calls under the

@@ -66,6 +66,7 @@ pub fn rehearse(
         revision: Revision::NEWEST_LEGACY,
         received: Instant::now(),
         wishes: Wishes::default(),
+        in_session: false,
         mirrored: http::HeaderMap::new(),
         downstream: None,
     };

@@ -22,7 +22,7 @@ use super::{Bridge, admission, reply};
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
 const HEADERS: HeaderValue = HeaderValue::from_static(
     "Authorization, Content-Type, X-API-Key, MCP-Protocol-Version, Mcp-Method, Mcp-Name, \
-     Mcp-Session-Id, Idempotency-Key, Priority, X-Request-Timeout",
+     Mcp-Session-Id, Last-Event-ID, Idempotency-Key, Priority, X-Request-Timeout",
 );
 /// What a page may read, besides what every page may.
 const EXPOSED: HeaderValue =

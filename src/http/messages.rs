@@ -11,17 +11,20 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::join_all;
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::outbox::Outbox;
 use super::outlet::Outlet;
-use super::{Bridge, admission, reply};
+use super::session::Session;
+use super::{Bridge, LegacySessions, admission, reply};
 use crate::access::Client;
 use crate::dispatch::{Call, Caller, WishHeaders, Wishes};
 use crate::error::{Code, Failure};
 use crate::protocol::era::{self, EraFault, RoutingHeaders};
 use crate::protocol::json::RawJson;
+use crate::protocol::log_level::{LogFilter, LogLevel};
 use crate::protocol::message::{Id, Malformed, Message, Notification, Request, Response};
+use crate::protocol::mirrored;
 use crate::protocol::revision::Revision;
 use crate::resilience::rate::Standing;
 use crate::upstream::Downstream;
@@ -55,6 +58,14 @@ impl From<EraFault> for Failure {
     }
 }
 
+/// A message that is refused before it is a call.
+pub(super) fn refused(failure: &Failure, id: Option<Id>) -> (StatusCode, Bytes) {
+    (StatusCode::BAD_REQUEST, reply::error_message(failure, id))
+}
+
+/// The header that names a session, in requests and in the answer to `initialize`.
+pub(super) const SESSION: &str = "mcp-session-id";
+
 /// Bytes that the answers of one batch may have together.
 const BATCH_ANSWERS: usize = 64 << 20;
 
@@ -80,6 +91,10 @@ pub(super) struct Sender {
     client: Arc<Client>,
     headers: Arc<HeaderMap>,
     received: Instant,
+    /// The session in which the message was sent, if its client has one.
+    session: Option<Arc<Session>>,
+    /// Whether it came over a connection that carries messages and no headers of theirs.
+    is_bare: bool,
 }
 
 impl Sender {
@@ -101,9 +116,46 @@ impl Sender {
                 client,
                 headers,
                 received,
+                session: None,
+                is_bare: false,
             },
             body,
         ))
+    }
+
+    /// The same sender within the session that the headers name.
+    ///
+    /// # Errors
+    /// [`Code::SessionUnknown`], where clients have sessions at all. Where they have none, any id is
+    /// as good as no id: clients are known not to recover from its refusal.
+    pub(super) fn in_session(mut self) -> Result<Self, Failure> {
+        if let Some(id) = admission::text(&self.headers, SESSION)
+            && self.bridge.has_sessions()
+        {
+            let session = self.bridge.sessions.find(&self.client.name, id);
+            self.session = Some(session.ok_or_else(|| Failure::new(Code::SessionUnknown))?);
+        }
+        Ok(self)
+    }
+
+    /// The same sender on a connection in which this session was opened, now.
+    pub(super) fn on_connection(self, session: Option<Arc<Session>>) -> Self {
+        Self {
+            received: Instant::now(),
+            session,
+            is_bare: true,
+            ..self
+        }
+    }
+
+    /// The client.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The session.
+    pub(super) const fn session(&self) -> Option<&Arc<Session>> {
+        self.session.as_ref()
     }
 
     /// The headers.
@@ -125,12 +177,72 @@ impl Sender {
     /// # Errors
     /// [`Code::UnsupportedVersion`].
     pub(super) fn revision(&self) -> Result<Revision, Failure> {
-        Ok(era::revision_of_headers(self.routing())?)
+        let headers = self.routing();
+        match &self.session {
+            Some(session) if self.is_bare || headers.version.is_none() => Ok(session.revision),
+            _ if self.is_bare => Ok(Revision::ASSUMED),
+            _ => Ok(era::revision_of_headers(headers)?),
+        }
     }
 
-    /// A way to the sender for one call of its own, and where it comes out.
-    pub(super) fn outlet(&self) -> (Outlet, mpsc::Receiver<Bytes>) {
-        Outlet::new(&self.bridge.asked, &self.client.name, None, None)
+    /// The revision that a request speaks, held against the headers that repeat it.
+    ///
+    /// # Errors
+    /// [`Code::UnsupportedVersion`], [`Code::HeaderMismatch`] and [`Code::InvalidParams`].
+    pub(super) fn revision_of(&self, request: &Request) -> Result<Revision, Failure> {
+        let revision = if self.is_bare {
+            era::revision_without_headers(request)?
+        } else {
+            Some(era::revision_of(request, self.routing())?)
+        };
+        let revision = match revision {
+            Some(revision) if revision.is_modern() => revision,
+            _ => self.revision()?,
+        };
+        if self.is_bare {
+            return Ok(revision);
+        }
+        if revision.is_modern() && request.method == "tools/call" {
+            self.check_mirrored(request)?;
+        }
+        Ok(revision)
+    }
+
+    /// Holds the arguments of a tool against the headers that repeat them.
+    fn check_mirrored(&self, request: &Request) -> Result<(), EraFault> {
+        let params = request.param_members();
+        let tool = params.get_str("name").unwrap_or_default();
+        let Some(mirrored) = self.bridge.dispatcher.mirrored(&tool) else {
+            return Ok(());
+        };
+        let arguments = params.get("arguments").unwrap_or("{}");
+        let arguments = serde_json::from_str(arguments).unwrap_or_default();
+        let headers = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().ok()));
+        let headers: Vec<_> = headers
+            .filter(|(name, _)| name.starts_with(mirrored::PREFIX))
+            .collect();
+        mirrored.check(&arguments, &headers)
+    }
+
+    /// A way to the sender of a request for this one call.
+    pub(super) fn outlet(&self, request: &Request, revision: Revision, outbox: Outbox) -> Outlet {
+        let session = self.session.as_ref().filter(|_| !revision.is_modern());
+        let level = if revision.is_modern() {
+            LogLevel::of_metadata(request).map_or(LogFilter::None, LogFilter::From)
+        } else {
+            session.map_or(LogFilter::All, |session| session.level())
+        };
+        Outlet {
+            asked: self.bridge.asked.clone(),
+            client: self.client.name.as_str().into(),
+            capabilities: session.map(|session| session.profile.capabilities.clone()),
+            session: session.map(|session| session.key.clone()),
+            level,
+            outbox,
+        }
     }
 
     /// The answer to one message, with its HTTP status; nothing for those that get none.
@@ -139,35 +251,47 @@ impl Sender {
         message: Result<Message, Malformed>,
     ) -> Option<(StatusCode, Bytes)> {
         let refused = match message {
-            Ok(Message::Request(request)) => return Some(self.answer_request(request, None).await),
+            Ok(Message::Request(request)) => {
+                return Some(match self.revision_of(&request) {
+                    Ok(revision) => self.answer_request(request, revision, None).await,
+                    Err(failure) => refused(&failure, Some(request.id)),
+                });
+            }
             Ok(Message::Notification(notification)) => {
                 self.revision().map(|_| self.notice(&notification))
             }
             Ok(Message::Response(response)) => self.revision().map(|_| self.hear(response)),
             Err(malformed) => Err(malformed.into()),
         };
-        let failure = refused.err()?;
-        Some((
-            StatusCode::BAD_REQUEST,
-            reply::error_message(&failure, None),
-        ))
+        refused.err().map(|failure| self::refused(&failure, None))
     }
 
     /// The answer to one request, with its HTTP status.
     pub(super) async fn answer_request(
         &self,
         request: Request,
+        revision: Revision,
         outlet: Option<Outlet>,
     ) -> (StatusCode, Bytes) {
-        let revision = match era::revision_of(&request, self.routing()) {
-            Ok(revision) => revision,
-            Err(fault) => {
-                let body = reply::error_message(&fault.into(), Some(request.id));
-                return (StatusCode::BAD_REQUEST, body);
-            }
-        };
-        let outcome = self.dispatch(request.clone(), revision, outlet, None).await;
+        let outcome = self.converse(request.clone(), revision, outlet).await;
         reply::to_request(&request, revision, outcome)
+    }
+
+    /// Brings one request to its answer, and remembers what was granted for later.
+    ///
+    /// # Errors
+    /// As [`Sender::dispatch`].
+    pub(super) async fn converse(
+        &self,
+        request: Request,
+        revision: Revision,
+        outlet: Option<Outlet>,
+    ) -> Result<Response, Failure> {
+        let outcome = self.dispatch(request.clone(), revision, outlet, None).await;
+        if let (Some(session), Ok(response)) = (&self.session, &outcome) {
+            session.granted(&request, response);
+        }
+        outcome
     }
 
     /// Brings one request to its answer.
@@ -209,6 +333,8 @@ impl Sender {
             revision,
             received,
             wishes,
+            in_session: self.is_bare
+                || self.bridge.settings.legacy_sessions == LegacySessions::Always,
             downstream,
             mirrored: self.mirrored(),
         };
@@ -219,7 +345,7 @@ impl Sender {
     fn mirrored(&self) -> HeaderMap {
         let headers = self.headers.iter();
         headers
-            .filter(|(name, _)| name.as_str().starts_with("mcp-param-"))
+            .filter(|(name, _)| name.as_str().starts_with(mirrored::PREFIX))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     }
@@ -276,7 +402,7 @@ impl Sender {
             let why = "initialize cannot be part of a batch";
             Err(Failure::with(Code::InvalidMessage, why))
         } else {
-            era::revision_of(&request, self.routing()).map_err(Failure::from)
+            self.revision_of(&request)
         };
         match refused {
             Ok(revision) => {
@@ -298,7 +424,7 @@ impl Sender {
     }
 
     /// An answer of the client to what it was asked.
-    fn hear(&self, response: Response) {
+    pub(super) fn hear(&self, response: Response) {
         if !self.bridge.asked.answer(&self.client.name, response) {
             tracing::debug!(client = %self.client.name, "an answer that nobody waits for");
         }

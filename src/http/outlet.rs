@@ -1,60 +1,33 @@
 //! What a client hears of its call before the answer: a stream of messages, whatever carries it.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::response::Response as HttpResponse;
-use bytes::Bytes;
-use futures_util::stream::{self, StreamExt as _};
-use http::StatusCode;
-use tokio::sync::mpsc;
-use tokio::time::sleep;
-
 use super::asked::{Asked, Waiting};
-use super::reply::{self, Form};
+use super::outbox::Outbox;
 use crate::protocol::json::RawJson;
+use crate::protocol::log_level::LogFilter;
 use crate::protocol::message::{Notification, Request};
-use crate::protocol::sse;
 use crate::upstream::{Downstream, Reply};
 
 /// A comment this often keeps proxies from closing a silent stream.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Messages that wait for a slow reader. More notifications than that are dropped.
-const BACKLOG: usize = 256;
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// The way to one client, for one call or for one connection.
+/// The way to one client, for one call.
 #[derive(Debug)]
 pub(super) struct Outlet {
-    asked: Arc<Asked>,
-    client: Arc<str>,
-    capabilities: Option<RawJson>,
-    session: Option<Arc<str>>,
-    messages: mpsc::Sender<Bytes>,
-}
-
-impl Outlet {
-    /// An outlet towards a client, and where its messages come out. `capabilities` are those of a
-    /// client that can be asked.
-    pub(super) fn new(
-        asked: &Arc<Asked>,
-        client: &str,
-        capabilities: Option<RawJson>,
-        session: Option<Arc<str>>,
-    ) -> (Self, mpsc::Receiver<Bytes>) {
-        let (messages, receiver) = mpsc::channel(BACKLOG);
-        let outlet = Self {
-            asked: asked.clone(),
-            client: client.into(),
-            capabilities,
-            session,
-            messages,
-        };
-        (outlet, receiver)
-    }
+    /// Where the answers of clients come back.
+    pub asked: Arc<Asked>,
+    /// Who hears.
+    pub client: Arc<str>,
+    /// What the client can be asked for, if it can be asked.
+    pub capabilities: Option<RawJson>,
+    /// Its session with the bridge, if it has one.
+    pub session: Option<Arc<str>>,
+    /// Which log messages it wants.
+    pub level: LogFilter,
+    /// Where the transport takes the messages from.
+    pub outbox: Outbox,
 }
 
 impl Downstream for Outlet {
@@ -67,7 +40,10 @@ impl Downstream for Outlet {
     }
 
     fn notify(&self, notification: Notification) {
-        if self.messages.try_send(notification.to_bytes()).is_err() {
+        if !self.level.admits(&notification) {
+            return;
+        }
+        if !self.outbox.push(notification.to_bytes()) {
             tracing::debug!(
                 client = &*self.client,
                 method = notification.method,
@@ -84,14 +60,14 @@ impl Downstream for Outlet {
                 is_open: true,
             };
             let request = request.with_id(question.waiting.id().clone());
-            let sent = self.messages.send(request.to_bytes()).await;
-            let answer = match sent {
+            let answer = if self.outbox.push(request.to_bytes()) {
                 // A client that has left answers nothing any more.
-                Ok(()) => tokio::select! {
+                tokio::select! {
                     answer = question.waiting.answer() => answer,
-                    () = self.messages.closed() => None,
-                },
-                Err(_) => None,
+                    () = self.outbox.abandoned() => None,
+                }
+            } else {
+                None
             };
             question.is_open = false;
             answer
@@ -116,90 +92,25 @@ impl Drop for Question<'_> {
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = (StatusCode, Bytes)> + Send>>;
-
-/// The answer in the form that the client reads if it comes before any other message, otherwise as
-/// a stream.
-pub(super) async fn answer(
-    messages: mpsc::Receiver<Bytes>,
-    answer: Answer,
-    form: Form,
-) -> HttpResponse {
-    let mut conversation = Conversation {
-        messages,
-        answer,
-        answered: None,
-    };
-    let first = match conversation.next().await {
-        Said::Answer(status, body) => return reply::message(status, body, form),
-        Said::Message(message) => sse::encode_message(&message),
-    };
-    let first = stream::once(std::future::ready(Ok::<_, Infallible>(first)));
-    let rest = stream::unfold(Some(conversation), |conversation| async {
-        let mut conversation = conversation?;
-        let (event, is_last) = conversation.next_event().await;
-        Some((Ok(event), (!is_last).then_some(conversation)))
-    });
-    reply::events(Body::from_stream(first.chain(rest)))
-}
-
-/// What the bridge says to one request, in its order.
-struct Conversation {
-    messages: mpsc::Receiver<Bytes>,
-    answer: Answer,
-    answered: Option<(StatusCode, Bytes)>,
-}
-
-enum Said {
-    Message(Bytes),
-    Answer(StatusCode, Bytes),
-}
-
-impl Conversation {
-    /// What is said next; all that was said before the answer comes before it.
-    async fn next(&mut self) -> Said {
-        let (status, body) = if let Some(answered) = self.answered.take() {
-            answered
-        } else {
-            tokio::select! {
-                biased;
-                Some(message) = self.messages.recv() => return Said::Message(message),
-                answered = &mut self.answer => answered,
-            }
-        };
-        match self.messages.try_recv() {
-            Ok(message) => {
-                self.answered = Some((status, body));
-                Said::Message(message)
-            }
-            Err(_) => Said::Answer(status, body),
-        }
-    }
-
-    /// The next event, and whether it is the last one.
-    async fn next_event(&mut self) -> (Bytes, bool) {
-        tokio::select! {
-            said = self.next() => match said {
-                Said::Message(message) => (sse::encode_message(&message), false),
-                Said::Answer(_, body) => (sse::encode_message(&body), true),
-            },
-            () = sleep(KEEP_ALIVE) => (Bytes::from_static(b":\n\n"), false),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::outbox::{Outgoing, Room};
     use super::*;
     use crate::protocol::message::{Id, Message, Payload, Response};
     use futures_util::FutureExt as _;
-    use http_body_util::BodyExt as _;
+    use serde_json::json;
 
-    fn outlet() -> (Arc<Asked>, Outlet, mpsc::Receiver<Bytes>) {
-        let asked = Arc::default();
-        let capabilities = RawJson::of(&serde_json::json!({"sampling": {}}));
-        let (outlet, messages) = Outlet::new(&asked, "n8n", Some(capabilities), None);
-        (asked, outlet, messages)
+    fn outlet() -> (Arc<Asked>, Outlet, Outgoing) {
+        let (outbox, messages) = Outbox::new(Room::OF_A_CALL);
+        let outlet = Outlet {
+            asked: Arc::default(),
+            client: "n8n".into(),
+            capabilities: Some(RawJson::of(&json!({"sampling": {}}))),
+            session: None,
+            level: LogFilter::All,
+            outbox,
+        };
+        (outlet.asked.clone(), outlet, messages)
     }
 
     fn note(method: &str) -> Notification {
@@ -210,40 +121,11 @@ mod tests {
         Request::new(Id::number(7), "sampling/createMessage", None)
     }
 
-    async fn text(reply: HttpResponse) -> String {
-        let body = reply.into_body().collect().await.unwrap().to_bytes();
-        String::from_utf8(body.to_vec()).unwrap()
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_comes_alone_is_plain_json() {
-        let (_, _outlet, messages) = outlet();
-        let said = std::future::ready((StatusCode::OK, Bytes::from_static(b"{}")));
-        let reply = answer(messages, Box::pin(said), Form::Either).await;
-        assert_eq!(reply.headers()["content-type"], "application/json");
-        assert_eq!(text(reply).await, "{}");
-    }
-
-    #[tokio::test]
-    async fn what_was_said_before_the_answer_comes_before_it() {
-        let (_, outlet, messages) = outlet();
-        let said = async move {
-            outlet.notify(note("first"));
-            outlet.notify(note("second"));
-            (StatusCode::OK, Bytes::from_static(b"{\"last\":1}"))
-        };
-        let reply = answer(messages, Box::pin(said), Form::Either).await;
-        assert_eq!(reply.headers()["content-type"], "text/event-stream");
-        let text = text(reply).await;
-        let place = |word| text.find(word).unwrap();
-        assert!(place("first") < place("second") && place("second") < place("last"));
-    }
-
     #[tokio::test]
     async fn a_question_is_asked_under_an_id_of_its_own_and_its_answer_comes_back() {
         let (asked, outlet, mut messages) = outlet();
         let answering = async {
-            let Ok(Message::Request(request)) = Message::parse(&messages.recv().await.unwrap())
+            let Ok(Message::Request(request)) = Message::parse(&messages.next().await.unwrap())
             else {
                 panic!()
             };
@@ -260,8 +142,8 @@ mod tests {
         let (_, outlet, mut messages) = outlet();
         assert!(outlet.ask(question()).now_or_never().is_none());
         let (asked, taken_back) = (
-            messages.recv().await.unwrap(),
-            messages.recv().await.unwrap(),
+            messages.next().await.unwrap(),
+            messages.next().await.unwrap(),
         );
         let (Ok(Message::Request(asked)), Ok(Message::Notification(taken_back))) =
             (Message::parse(&asked), Message::parse(&taken_back))
@@ -286,13 +168,22 @@ mod tests {
     #[test]
     fn a_reader_that_is_too_slow_misses_notifications_and_holds_nothing_up() {
         let (_, outlet, mut messages) = outlet();
-        for _ in 0..BACKLOG + 10 {
+        for _ in 0..Room::OF_A_CALL.messages + 10 {
             outlet.notify(note("x"));
         }
         let mut arrived = 0;
-        while messages.try_recv().is_ok() {
+        while messages.take().is_some() {
             arrived += 1;
         }
-        assert_eq!(arrived, BACKLOG);
+        assert_eq!(arrived, Room::OF_A_CALL.messages);
+    }
+
+    #[test]
+    fn log_messages_that_the_client_does_not_want_stay_here() {
+        let (_, mut outlet, mut messages) = outlet();
+        outlet.level = LogFilter::None;
+        outlet.notify(note("notifications/message"));
+        outlet.notify(note("notifications/progress"));
+        assert!(messages.take().is_some() && messages.take().is_none());
     }
 }

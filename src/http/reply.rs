@@ -104,11 +104,13 @@ pub(super) fn to_request(
 ) -> (StatusCode, Bytes) {
     match outcome {
         Ok(response) if revision.is_modern() => {
-            let unknown = response.error_code() == Some(code::METHOD_NOT_FOUND.into());
-            let status = if unknown {
-                StatusCode::NOT_FOUND
-            } else {
-                StatusCode::OK
+            let code = response.error_code().and_then(|c| i32::try_from(c).ok());
+            let status = match code {
+                Some(code::METHOD_NOT_FOUND) => StatusCode::NOT_FOUND,
+                Some(
+                    code::HEADER_MISMATCH | code::MISSING_CAPABILITY | code::UNSUPPORTED_VERSION,
+                ) => StatusCode::BAD_REQUEST,
+                _ => StatusCode::OK,
             };
             let response = era::error_to_modern(&request.method, response);
             (status, response.to_bytes())
@@ -251,13 +253,15 @@ pub(super) async fn wrong_method_post(method: Method) -> HttpResponse {
 
 /// A method that the address does not take, with those that it does.
 pub(super) fn wrong_method(method: &Method, allow: &'static str) -> HttpResponse {
-    let mut reply = problem(&Failure::with(
-        Code::MethodNotAllowed,
-        format_args!("{method}; use {allow}"),
-    ));
-    reply
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allow));
+    let why = format_args!("{method}; use {allow}");
+    method_not_allowed(&Failure::with(Code::MethodNotAllowed, why), allow)
+}
+
+/// The same with other words.
+pub(super) fn method_not_allowed(failure: &Failure, allow: &'static str) -> HttpResponse {
+    let mut reply = problem(failure);
+    let allow = HeaderValue::from_static(allow);
+    reply.headers_mut().insert(ALLOW, allow);
     reply
 }
 

@@ -9,18 +9,40 @@ use tower::util::MapRequest;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    Bridge, Guard, address_token, cors, health, ingress, mcp, network, reply, rest, status,
+    Bridge, Guard, address_token, cors, health, ingress, legacy_sse, mcp, network, reply, rest,
+    status, websocket,
 };
 
 /// The listener for clients in the network.
 pub fn lan(bridge: Arc<Bridge>) -> Router {
     let mcp = post(mcp::post)
+        .get(mcp::get)
         .delete(mcp::delete)
         .fallback(mcp::wrong_method);
     let others = Router::new()
         .route(
             "/mcp/status",
             get(status::get).fallback(reply::wrong_method_get),
+        )
+        .route(
+            "/mcp/ws",
+            get(websocket::get).fallback(reply::wrong_method_get),
+        )
+        .route(
+            "/sse",
+            get(legacy_sse::get).fallback(reply::wrong_method_get),
+        )
+        .route(
+            "/messages",
+            post(legacy_sse::post).fallback(reply::wrong_method_post),
+        )
+        .route(
+            "/mcp_server/sse",
+            get(legacy_sse::get_as_home_assistant).fallback(reply::wrong_method_get),
+        )
+        .route(
+            "/mcp_server/messages/{id}",
+            post(legacy_sse::post_as_home_assistant).fallback(reply::wrong_method_post),
         )
         .route(
             "/mcp/batch",

@@ -18,6 +18,8 @@ struct Status {
     clients: usize,
     /// Whether nobody needs a token.
     front_door_open: bool,
+    /// Sessions of legacy clients that are remembered.
+    sessions: usize,
     upstream: Upstream,
     /// Nothing where the upstream is no Home Assistant, or is not listened to.
     home_assistant: Option<homeassistant::Figures>,
@@ -82,6 +84,7 @@ pub(super) fn snapshot(bridge: &Bridge) -> Response {
         uptime_s: bridge.started.elapsed().as_secs(),
         clients: bridge.access.active_clients(),
         front_door_open: bridge.access.is_open(),
+        sessions: bridge.sessions.len(),
         upstream: Upstream {
             url: upstream.address(),
             way: bridge.way,

@@ -62,11 +62,16 @@ impl Introduction {
         }
     }
 
+    /// The capabilities, as far as they are carried to a client.
+    pub fn offered(&self, reach: Reach) -> RawJson {
+        carried(&self.capabilities, reach)
+    }
+
     /// The result of `initialize` in `revision`.
-    pub fn initialize_result(&self, revision: Revision) -> RawJson {
+    pub fn initialize_result(&self, revision: Revision, reach: Reach) -> RawJson {
         let mut members = Members::empty();
         members.set("protocolVersion", &RawJson::of(&revision.as_str()));
-        members.set("capabilities", &carried(&self.capabilities));
+        members.set("capabilities", &self.offered(reach));
         members.set("serverInfo", &self.server_info);
         if let Some(instructions) = &self.instructions {
             members.set("instructions", instructions);
@@ -80,7 +85,7 @@ impl Introduction {
         let mut members = Members::empty();
         let versions = Revision::MODERN.map(Revision::as_str);
         members.set("supportedVersions", &RawJson::of(&versions));
-        members.set("capabilities", &carried(&self.capabilities));
+        members.set("capabilities", &self.offered(Reach::MODERN));
         if let Some(instructions) = &self.instructions {
             members.set("instructions", instructions);
         }
@@ -88,31 +93,44 @@ impl Introduction {
     }
 }
 
-/// The capabilities without those that need a channel from server to client, which request and
-/// answer alone don't have: announced list changes, subscriptions, log messages, tasks.
-fn carried(capabilities: &RawJson) -> RawJson {
+/// How far a client can be reached besides the answers to its requests. Announced list changes
+/// reach everybody who listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// Whether the bridge knows from one request to the next which resources the client watches and
+    /// how severe log messages have to be. Modern clients say so in their requests, legacy ones
+    /// only once.
+    pub is_remembered: bool,
+}
+
+impl Reach {
+    /// Of modern clients.
+    pub const MODERN: Self = Self {
+        is_remembered: true,
+    };
+
+    /// Of a legacy client, with or without a session.
+    pub const fn of_legacy(in_session: bool) -> Self {
+        Self {
+            is_remembered: in_session,
+        }
+    }
+}
+
+/// The capabilities without those that do not reach the client. Tasks reach nobody: they live in the
+/// session of the bridge with the upstream.
+fn carried(capabilities: &RawJson, reach: Reach) -> RawJson {
     let Some(mut kept) = capabilities.members() else {
         return capabilities.clone();
     };
-    kept.remove_where(|key| matches!(key, "logging" | "tasks"));
-    for key in ["tools", "prompts", "resources"] {
-        let Some(text) = kept.get(key).map(str::to_owned) else {
-            continue;
-        };
-        let Ok(mut offer) = Members::parse(text.as_bytes()) else {
-            continue;
-        };
-        let promises = ["listChanged", "subscribe"]
-            .into_iter()
-            .filter(|flag| offer.get(flag) == Some("true"));
-        let broken: Vec<&str> = promises.collect();
-        if broken.is_empty() {
-            continue;
-        }
-        for flag in broken {
-            offer.set(flag, &RawJson::of(&false));
-        }
-        kept.set(key, &offer.write());
+    kept.remove_where(|key| key == "tasks" || key == "logging" && !reach.is_remembered);
+    let resources = kept.get("resources").unwrap_or_default().to_owned();
+    if let Ok(mut offer) = Members::parse(resources.as_bytes())
+        && offer.get("subscribe") == Some("true")
+        && !reach.is_remembered
+    {
+        offer.set("subscribe", &RawJson::of(&false));
+        kept.set("resources", &offer.write());
     }
     kept.write()
 }
@@ -148,23 +166,30 @@ mod tests {
         ] {
             let upstream = introduction(said);
             assert_eq!(upstream.server_info.as_bytes(), told.as_bytes());
-            let result = upstream.initialize_result(Revision::V2025_11_25);
+            let result = upstream.initialize_result(Revision::V2025_11_25, Reach::MODERN);
             assert_eq!(result.members().unwrap().get("serverInfo"), Some(told));
         }
     }
 
     #[test]
-    fn what_needs_a_channel_to_the_client_is_not_promised_and_the_unknown_stays() {
+    fn what_does_not_reach_the_client_is_not_promised_and_the_unknown_stays() {
         let upstream = introduction(
-            r#"{"capabilities":{"tools":{"listChanged":true,"x":1.0},"logging":{},"resources":{"subscribe":false},"new":{"a":[]}},"serverInfo":{}}"#,
+            r#"{"capabilities":{"tools":{"listChanged":true,"x":1.0},"logging":{},"tasks":{},"resources":{"subscribe":true},"new":{"a":[]}},"serverInfo":{}}"#,
         );
-        let result = upstream.initialize_result(Revision::V2025_11_25);
-        assert_eq!(
-            result.members().unwrap().get("capabilities"),
-            Some(
-                r#"{"tools":{"listChanged":false,"x":1.0},"resources":{"subscribe":false},"new":{"a":[]}}"#
-            )
-        );
+        for (in_session, told) in [
+            (
+                true,
+                r#"{"tools":{"listChanged":true,"x":1.0},"logging":{},"resources":{"subscribe":true},"new":{"a":[]}}"#,
+            ),
+            (
+                false,
+                r#"{"tools":{"listChanged":true,"x":1.0},"resources":{"subscribe":false},"new":{"a":[]}}"#,
+            ),
+        ] {
+            let reach = Reach::of_legacy(in_session);
+            let result = upstream.initialize_result(Revision::V2025_11_25, reach);
+            assert_eq!(result.members().unwrap().get("capabilities"), Some(told));
+        }
     }
 
     #[test]
@@ -172,7 +197,7 @@ mod tests {
         let upstream =
             introduction(r#"{"capabilities":{},"serverInfo":{},"instructions":"Be \u00e9!"}"#);
         for result in [
-            upstream.initialize_result(Revision::V2024_11_05),
+            upstream.initialize_result(Revision::V2024_11_05, Reach::MODERN),
             upstream.discover_result(),
         ] {
             assert_eq!(

@@ -104,12 +104,6 @@ pub fn revision_of(request: &Request, headers: RoutingHeaders<'_>) -> Result<Rev
             legacy => legacy,
         };
     };
-    // Before the headers: which of them there have to be depends on the revision.
-    let revision = Revision::parse(&declared).filter(|revision| revision.is_modern());
-    let revision = revision.ok_or_else(|| EraFault::UnsupportedVersion {
-        asked: declared.clone().into_owned(),
-        supported: &Revision::MODERN,
-    })?;
     let Some(header) = version(headers) else {
         return Err(EraFault::HeaderMismatch(
             "the header MCP-Protocol-Version is missing".into(),
@@ -120,6 +114,8 @@ pub fn revision_of(request: &Request, headers: RoutingHeaders<'_>) -> Result<Rev
             "the header MCP-Protocol-Version says {header:?}, the body says {declared:?}"
         )));
     }
+    // Before the other headers: which of them there have to be depends on the revision.
+    let revision = modern(&declared)?;
     if meta
         .as_ref()
         .is_none_or(|meta| meta.get(meta::CLIENT_CAPABILITIES).is_none())
@@ -156,6 +152,38 @@ fn routing_key(method: &str) -> Option<&'static str> {
         "resources/read" => Some("uri"),
         _ => None,
     }
+}
+
+/// The revision that the metadata of a request names, where there are no headers: over a WebSocket
+/// or HTTP+SSE. Nothing if it has none, and so is legacy.
+///
+/// # Errors
+/// [`EraFault::UnsupportedVersion`] and [`EraFault::MissingMeta`].
+pub fn revision_without_headers(request: &Request) -> Result<Option<Revision>, EraFault> {
+    let params = request.param_members();
+    let meta = params
+        .get("_meta")
+        .and_then(|text| Members::parse(text.as_bytes()).ok());
+    let Some(meta) = meta else {
+        return Ok(None);
+    };
+    let Some(declared) = meta.get_str(meta::PROTOCOL_VERSION) else {
+        return Ok(None);
+    };
+    let revision = modern(&declared)?;
+    match meta.get(meta::CLIENT_CAPABILITIES) {
+        Some(_) => Ok(Some(revision)),
+        None => Err(EraFault::MissingMeta(meta::CLIENT_CAPABILITIES)),
+    }
+}
+
+/// The modern revision of that name.
+fn modern(declared: &str) -> Result<Revision, EraFault> {
+    let revision = Revision::parse(declared).filter(|revision| revision.is_modern());
+    revision.ok_or_else(|| EraFault::UnsupportedVersion {
+        asked: declared.to_owned(),
+        supported: &Revision::MODERN,
+    })
 }
 
 /// Holds a header against the member of the body that it repeats.
@@ -527,18 +555,19 @@ mod tests {
     }
 
     #[test]
-    fn metadata_with_a_version_that_is_not_modern_gets_one_answer_whatever_the_header_says() {
+    fn a_version_that_is_not_modern_is_refused_where_header_and_metadata_agree_on_it() {
         for asked in ["2025-11-25", "2031-01-01"] {
             let request = call(&format!(
                 r#"{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"{asked}"}}}}"#
             ));
-            for version in [None, Some(asked), Some("2026-07-28")] {
-                let fault = revision_of(&request, RoutingHeaders { version, ..MODERN });
-                let expected = EraFault::UnsupportedVersion {
-                    asked: asked.into(),
-                    supported: &Revision::MODERN,
-                };
-                assert_eq!(fault, Err(expected), "{version:?}");
+            let fault = |version| revision_of(&request, RoutingHeaders { version, ..MODERN });
+            let expected = EraFault::UnsupportedVersion {
+                asked: asked.to_owned(),
+                supported: &Revision::MODERN,
+            };
+            assert_eq!(fault(Some(asked)), Err(expected));
+            for other in [None, Some("2026-07-28")] {
+                assert!(matches!(fault(other), Err(EraFault::HeaderMismatch(_))));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What the bridge gives clients to keep and wants back as it was: signed with a key of its own
 //! (HMAC-SHA-256, RFC 2104), readable by everybody, made by nobody else.
 
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::BASE32_NOPAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -26,17 +26,18 @@ impl Seal {
         Hmac::new(&block.into())
     }
 
-    /// The content with its signature, in letters, digits, `-` and `_`. It can be opened only with
+    /// The content with its signature, in capitals and digits (RFC 4648, base32), which nobody who
+    /// looks for tokens takes for one. It can be opened only with
     /// the same `owner`, which is not part of it.
     pub fn close(&self, content: &[u8], owner: &str) -> String {
         let mut sealed = content.to_vec();
         sealed.extend(self.signed(content, owner).finalize().into_bytes());
-        BASE64URL_NOPAD.encode(&sealed)
+        BASE32_NOPAD.encode(&sealed)
     }
 
     /// The content of what [`Seal::close`] made; nothing of anything else.
     pub fn open(&self, text: &str, owner: &str) -> Option<Vec<u8>> {
-        let mut content = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+        let mut content = BASE32_NOPAD.decode(text.as_bytes()).ok()?;
         let signature = content.split_off(content.len().checked_sub(SIGNATURE)?);
         let signed = self.signed(&content, owner);
         signed.verify_slice(&signature).is_ok().then_some(content)
@@ -80,9 +81,9 @@ mod tests {
     #[test]
     fn content_and_context_cannot_be_shifted() {
         let sealed = seal().close(b"bc", "a");
-        let mut bytes = BASE64URL_NOPAD.decode(sealed.as_bytes()).unwrap();
+        let mut bytes = BASE32_NOPAD.decode(sealed.as_bytes()).unwrap();
         bytes.remove(0);
-        assert_eq!(seal().open(&BASE64URL_NOPAD.encode(&bytes), "ab"), None);
+        assert_eq!(seal().open(&BASE32_NOPAD.encode(&bytes), "ab"), None);
     }
 
     proptest! {
@@ -92,10 +93,10 @@ mod tests {
         ) {
             let sealed = seal().close(&content, &context);
             prop_assert_eq!(seal().open(&sealed, &context), Some(content));
-            let mut bytes = BASE64URL_NOPAD.decode(sealed.as_bytes()).unwrap();
+            let mut bytes = BASE32_NOPAD.decode(sealed.as_bytes()).unwrap();
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
-            prop_assert_eq!(seal().open(&BASE64URL_NOPAD.encode(&bytes), &context), None);
+            prop_assert_eq!(seal().open(&BASE32_NOPAD.encode(&bytes), &context), None);
         }
 
         #[test]

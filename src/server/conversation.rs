@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::requests::{Answer, Requests};
-use crate::http::Peer;
+use crate::http::{Peer, Place};
 
 /// How long a connection may take to say goodbye: to hand over what is written already, and over
 /// HTTP/2 to agree on what was the last request.
@@ -67,6 +67,7 @@ impl Conversation {
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Peer,
+        place: Place,
     ) -> Ended {
         let Self {
             builder,
@@ -77,6 +78,7 @@ impl Conversation {
         let requests = Requests::default();
         let service = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
+            request.extensions_mut().insert(place.clone());
             let under_way = requests.begin();
             let answer = router.clone().oneshot(request);
             async move {
@@ -84,7 +86,8 @@ impl Conversation {
                 Ok::<_, Infallible>(answer.map(|body| Answer::new(body, under_way)))
             }
         });
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut connection =
+            pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
         tokio::select! {
             ended = connection.as_mut() => return ended,
             () = requests.none_for(patience) => {}

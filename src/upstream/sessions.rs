@@ -235,6 +235,10 @@ impl Sessions {
         }
     }
 
+    pub(super) fn has_sessions(&self) -> bool {
+        self.lock().pool.has_sessions()
+    }
+
     pub(super) fn figures(&self) -> (pool::Figures, Vec<pool::AddressFigures>) {
         let state = self.lock();
         (state.pool.figures(), state.pool.address_figures())

@@ -126,7 +126,7 @@ async fn transcripts_in_the_documentation_are_what_happens() {
         .to_owned();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let mut commands = 0;
-    for document in ["README.md", "docs/api/http.md"] {
+    for document in ["README.md", "docs/api/http.md", "docs/api/mcp.md"] {
         for (command, expected) in transcripts(&read(document)) {
             let command = command.replace("http://localhost:8124", &bridge.url(""));
             let output = Command::new("bash")

@@ -128,15 +128,7 @@ impl Folder {
         &self,
         change: impl FnOnce(&mut Vec<Client>) -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {
-        self.make()?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(self.path("clients.lock"))
-            .map_err(|source| self.fault(source))?;
-        lock.lock().map_err(|source| self.fault(source))?;
+        let _lock = self.lock()?;
         let mut clients = self.load()?;
         let changed = change(&mut clients)?;
         let content = Content {
@@ -147,6 +139,20 @@ impl Folder {
         text.push(b'\n');
         self.write(FILE, &text)?;
         Ok(changed)
+    }
+
+    /// Keeps all others who lock the folder out until it is dropped.
+    pub(super) fn lock(&self) -> Result<File, RegistryError> {
+        self.make()?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(self.path("clients.lock"))
+            .map_err(|source| self.fault(source))?;
+        lock.lock().map_err(|source| self.fault(source))?;
+        Ok(lock)
     }
 
     /// Puts a whole new file in the place of the old one. A crash at any moment leaves one of the

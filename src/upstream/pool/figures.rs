@@ -37,6 +37,11 @@ impl<T: Clone> Pool<T> {
         addresses.any(|address| address.trouble.is_none())
     }
 
+    /// Whether a server has sessions, as far as one was greeted.
+    pub fn has_sessions(&self) -> bool {
+        self.addresses.iter().any(|address| address.has_sessions)
+    }
+
     /// The figures now.
     pub fn figures(&self) -> Figures {
         Figures {

@@ -365,3 +365,19 @@ fn addresses(log: &Receiver<String>) -> (SocketAddr, SocketAddr, Vec<String>) {
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
+
+const MODERN_META: &str = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"t","version":"0"}}"#;
+
+/// A request of revision 2026-07-28.
+pub(crate) fn modern(method: &str, mut params: Value) -> Value {
+    params["_meta"] = serde_json::from_str(MODERN_META).unwrap();
+    json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+}
+
+/// The same as a POST with the headers of that revision.
+pub(crate) fn modern_post(bridge: &Bridge, method: &str, params: Value) -> reqwest::RequestBuilder {
+    let request = bridge.post("/mcp", modern(method, params));
+    request
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", method)
+}

@@ -3,8 +3,11 @@
 pub(crate) mod bridge;
 pub(crate) mod conformance;
 pub(crate) mod core;
+pub(crate) mod events;
 pub(crate) mod home_assistant;
+pub(crate) mod inside;
 pub(crate) mod program;
+pub(crate) mod script;
 pub(crate) mod secrets;
 pub(crate) mod supervisor;
 pub(crate) mod websocket;

@@ -1,0 +1,258 @@
+//! Sessions of legacy clients.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::protocol::client::ClientProfile;
+use crate::protocol::log_level::{LogFilter, LogLevel};
+use crate::protocol::message::{Notification, Payload, Request, Response};
+use crate::protocol::revision::Revision;
+use crate::protocol::seal::Seal;
+use crate::protocol::session_id::SessionId;
+use crate::protocol::session_table::{Bounds, SessionTable};
+use crate::protocol::subscription::Filter;
+
+const BOUNDS: Bounds = Bounds {
+    sessions: 10_000,
+    idle: Duration::from_hours(1),
+};
+
+/// Which legacy clients over Streamable HTTP have sessions.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum LegacySessions {
+    /// Those of an upstream that has sessions itself.
+    Auto,
+    /// All of them.
+    Always,
+}
+
+/// What is known of a legacy client from its handshake to the end of its session or connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Tells sessions apart, for the upstream.
+    pub key: Arc<str>,
+    /// The revision that was agreed on.
+    pub revision: Revision,
+    /// What the client said about itself.
+    pub profile: ClientProfile,
+    wishes: Mutex<Wishes>,
+}
+
+/// What the client said once, for all that comes later.
+#[derive(Debug)]
+struct Wishes {
+    level: LogFilter,
+    filter: Filter,
+}
+
+impl Session {
+    /// As it is after the handshake.
+    pub(super) fn new(number: u128, revision: Revision, profile: ClientProfile) -> Self {
+        let wishes = Wishes {
+            level: LogFilter::All,
+            filter: Filter::lists(),
+        };
+        Self {
+            key: format!("{number:032x}").into(),
+            revision,
+            profile,
+            wishes: Mutex::new(wishes),
+        }
+    }
+
+    /// Of a client that sends this handshake.
+    pub(super) fn of_handshake(request: &Request) -> Self {
+        let profile = ClientProfile::of_handshake(request);
+        Self::new(rand::random(), Revision::negotiated(request), profile)
+    }
+
+    /// Which log messages the client wants.
+    pub(super) fn level(&self) -> LogFilter {
+        self.lock().level
+    }
+
+    /// Whether the client wants to hear an announcement.
+    pub(super) fn admits(&self, notification: &Notification) -> bool {
+        let wishes = self.lock();
+        wishes.level.admits(notification)
+            && (wishes.filter.admits(notification)
+                || notification.method == "notifications/message")
+    }
+
+    /// All that the client wants to hear of, if it may have missed any of it.
+    pub(super) fn everything(&self) -> Vec<Notification> {
+        self.lock().filter.everything()
+    }
+
+    /// Remembers what a request wishes for later, now that it was granted.
+    pub(super) fn granted(&self, request: &Request, response: &Response) {
+        if !matches!(response.payload, Payload::Result(_)) {
+            return;
+        }
+        let params = request.param_members();
+        let mut wishes = self.lock();
+        match request.method.as_str() {
+            "logging/setLevel" => {
+                let level = params
+                    .get_str("level")
+                    .and_then(|name| LogLevel::parse(&name));
+                wishes.level = level.map_or(wishes.level, LogFilter::From);
+            }
+            "resources/subscribe" => {
+                let uri = params.get_str("uri");
+                uri.map(|uri| wishes.filter.watch(&uri));
+            }
+            "resources/unsubscribe" => {
+                if let Some(uri) = params.get_str("uri") {
+                    wishes.filter.unwatch(&uri);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Wishes> {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The sessions over Streamable HTTP. Their ids say themselves what they are, so that they survive a
+/// restart; what clients said since the handshake does not.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    seal: Seal,
+    table: Mutex<SessionTable<Arc<Session>>>,
+}
+
+impl Sessions {
+    /// None yet; ids are signed with the bridge's secret.
+    pub(super) fn new(secret: &[u8; 32]) -> Self {
+        Self {
+            seal: Seal::new(secret, "session"),
+            table: Mutex::new(SessionTable::new(BOUNDS)),
+        }
+    }
+
+    /// The id of a new session of this client, which sent this handshake.
+    pub(super) fn open(&self, client: &str, handshake: &Request) -> String {
+        let profile = ClientProfile::of_handshake(handshake);
+        let id = SessionId::new(rand::random(), Revision::negotiated(handshake), profile);
+        id.write(&self.seal, client)
+    }
+
+    /// The session of this client that has that id; nothing if there is none, or not any more.
+    pub(super) fn find(&self, client: &str, id: &str) -> Option<Arc<Session>> {
+        let id = SessionId::read(id, &self.seal, client)?;
+        let number = id.number;
+        let new = || Arc::new(Session::new(number, id.revision, id.profile));
+        let now = Instant::now().into_std();
+        self.lock().use_or(number, now, new).ok()
+    }
+
+    /// Ends the session; says whether there was one.
+    pub(super) fn end(&self, client: &str, id: &str) -> bool {
+        let Some(id) = SessionId::read(id, &self.seal, client) else {
+            return false;
+        };
+        self.lock().end(id.number);
+        true
+    }
+
+    /// How many are remembered now.
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SessionTable<Arc<Session>>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::json::RawJson;
+    use crate::protocol::message::Id;
+    use serde_json::{Value, json};
+
+    fn request(method: &str, params: Value) -> Request {
+        Request::new(Id::number(1), method, Some(RawJson::of(&params)))
+    }
+
+    fn handshake() -> Request {
+        let params = json!({"protocolVersion": "2025-06-18", "capabilities": {"roots": {}}});
+        request("initialize", params)
+    }
+
+    fn grant(session: &Session, method: &str, params: Value) {
+        let result = Payload::Result(RawJson::of(&json!({})));
+        session.granted(
+            &request(method, params),
+            &Response::new(Some(Id::number(1)), result),
+        );
+    }
+
+    #[test]
+    fn a_session_is_found_by_its_client_until_it_ends() {
+        let sessions = Sessions::new(&[7; 32]);
+        let id = sessions.open("n8n", &handshake());
+        let session = sessions.find("n8n", &id).unwrap();
+        assert_eq!(session.revision, Revision::V2025_06_18);
+        assert_eq!(session.profile.capabilities.as_bytes(), br#"{"roots":{}}"#);
+        assert!(Arc::ptr_eq(&session, &sessions.find("n8n", &id).unwrap()));
+        assert!(sessions.find("other", &id).is_none() && !sessions.end("other", &id));
+        assert!(sessions.end("n8n", &id));
+        assert!(sessions.find("n8n", &id).is_none());
+    }
+
+    #[test]
+    fn an_id_is_good_at_every_bridge_with_the_same_secret() {
+        let id = Sessions::new(&[7; 32]).open("n8n", &handshake());
+        let found = Sessions::new(&[7; 32]).find("n8n", &id).unwrap();
+        assert_eq!(
+            *found.key,
+            *Sessions::new(&[7; 32]).find("n8n", &id).unwrap().key
+        );
+        assert!(Sessions::new(&[8; 32]).find("n8n", &id).is_none());
+    }
+
+    #[test]
+    fn what_a_client_wished_for_once_holds_for_all_that_comes_later() {
+        let session = Session::of_handshake(&handshake());
+        let log = |level| {
+            Notification::new(
+                "notifications/message",
+                Some(RawJson::of(&json!({"level": level}))),
+            )
+        };
+        let updated = |uri| {
+            let params = RawJson::of(&json!({"uri": uri}));
+            Notification::new("notifications/resources/updated", Some(params))
+        };
+        assert!(session.admits(&log("debug")) && !session.admits(&updated("a://1")));
+        grant(&session, "logging/setLevel", json!({"level": "error"}));
+        grant(&session, "resources/subscribe", json!({"uri": "a://1"}));
+        assert!(!session.admits(&log("info")) && session.admits(&log("error")));
+        assert!(session.admits(&updated("a://1")) && !session.admits(&updated("a://2")));
+        assert_eq!(session.everything().len(), 4);
+        grant(&session, "resources/unsubscribe", json!({"uri": "a://1"}));
+        grant(&session, "logging/setLevel", json!({"level": "odd"}));
+        assert!(!session.admits(&updated("a://1")) && !session.admits(&log("info")));
+        assert!(session.admits(&Notification::new("notifications/tools/list_changed", None)));
+        assert!(!session.admits(&Notification::new("notifications/progress", None)));
+    }
+
+    #[test]
+    fn what_was_refused_is_not_remembered() {
+        let session = Session::of_handshake(&handshake());
+        let refused = Payload::Error(RawJson::of(&json!({"code": -32601, "message": "no"})));
+        let subscribe = request("resources/subscribe", json!({"uri": "a://1"}));
+        session.granted(&subscribe, &Response::new(Some(Id::number(1)), refused));
+        assert_eq!(session.everything().len(), 3);
+    }
+}
