@@ -16,8 +16,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use mcp_bridge::demo::{self, DemoHouse};
 use mcp_bridge::dispatch::{
-    ArgumentSettings, Call, Caller, DeduplicationSettings, Dispatcher, SchedulerSettings, Settings,
-    ToolSettings, Wishes, guard, queue,
+    AnswerSettings, ArgumentSettings, Call, Caller, DeduplicationSettings, Dispatcher,
+    SchedulerSettings, Settings, ToolSettings, Wishes, guard, queue,
 };
 use mcp_bridge::protocol::json::RawJson;
 use mcp_bridge::protocol::message::{Id, Payload, Request};
@@ -108,6 +108,7 @@ fn dispatcher(house: &DemoHouse, limit: limit::Settings) -> (Arc<Dispatcher>, Ar
             max_kept_bytes: 0,
             max_running: 0,
         },
+        answers: AnswerSettings::default(),
         tools: ToolSettings::default(),
         arguments: ArgumentSettings {
             check: false,

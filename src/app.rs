@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, Admin, Registry, RegistryError, Token};
+use crate::cache::Change;
 use crate::config::Settings;
 use crate::demo::{self, DemoHouse};
 use crate::dispatch::Dispatcher;
@@ -152,6 +153,10 @@ impl App {
                 stop.run_until_cancelled(listening).await;
             });
         }
+        let (dispatcher, stop) = (app.dispatcher.clone(), app.stop.clone());
+        app.spawn(async move {
+            stop.run_until_cancelled(dispatcher.follow_lists()).await;
+        });
         tracing::info!(
             lan = %app.lan,
             admin = %app.admin,
@@ -326,9 +331,18 @@ fn report(dispatcher: &Dispatcher, report: Report) {
                 Presence::Gone => tracing::warn!("Home Assistant is gone"),
                 Presence::Unknown => tracing::warn!("it is not known how Home Assistant is"),
             }
+            match presence {
+                Presence::Starting => dispatcher.changed(&Change::Starting),
+                // Nobody tells when it has started: what is asked from now on is as good as any.
+                Presence::Unknown => dispatcher.changed(&Change::Started),
+                Presence::Running | Presence::Stopping | Presence::Gone => {}
+            }
             dispatcher.set_presence(presence);
         }
-        Report::Change(change) => tracing::debug!(?change, "Home Assistant"),
+        Report::Change(change) => {
+            tracing::debug!(?change, "Home Assistant");
+            dispatcher.changed(&change);
+        }
     }
 }
 

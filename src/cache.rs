@@ -25,9 +25,10 @@ use listing::Listings;
 pub use policy::{Policy, Settings};
 use store::{Entry, Store};
 
-/// What an answer is found by: a collision-free hash, such as SHA-256, over the upstream, the
-/// identity that the bridge has there, the method, and the params in canonical form (RFC 8785)
-/// without the `_meta` that says nothing to the upstream.
+/// What an answer is found by: a collision-free hash, such as SHA-256, over the method and the params
+/// in canonical form (RFC 8785), without the `_meta` that says nothing to the upstream. The upstream
+/// is no part of it, since each has a cache of its own, nor is the client: the bridge asks for all
+/// of them under one identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(pub [u8; 32]);
 
@@ -143,10 +144,7 @@ impl Cache {
 
     /// The kept answer under `key`, if it is good for anything.
     pub fn find(&mut self, now: Instant, key: Key) -> Option<Found> {
-        let state = match self.store.get(key) {
-            Some(entry) => self.state(now, entry),
-            None => None,
-        };
+        let state = self.peek(now, key);
         match state {
             Some(State::Fresh { .. } | State::Expired) => {
                 self.hits += 1;
@@ -160,6 +158,18 @@ impl Cache {
             age: age(now, entry),
             state: state?,
         })
+    }
+
+    /// How good the kept answer under `key` is, without counting that anybody looked.
+    pub fn peek(&self, now: Instant, key: Key) -> Option<State> {
+        self.state(now, self.store.get(key)?)
+    }
+
+    /// The kept answer under `key` if it is fresh, without counting that anybody looked.
+    pub fn fresh(&self, now: Instant, key: Key) -> Option<RawJson> {
+        let entry = self.store.get(key)?;
+        let is_fresh = matches!(self.state(now, entry), Some(State::Fresh { .. }));
+        is_fresh.then(|| entry.result.clone())
     }
 
     /// The upstream is about to be asked.
@@ -203,15 +213,12 @@ impl Cache {
     /// Something happened there.
     pub fn apply(&mut self, now: Instant, change: &Change) {
         match change {
-            Change::Connected => {
-                self.hears_changes = true;
-                self.settled = false;
-            }
+            Change::Connected => self.hears_changes = true,
             Change::Disconnected => self.hears_changes = false,
             Change::Started => self.settled = true,
-            Change::Stopping => self.settled = false,
+            Change::Starting | Change::Stopping => self.settled = false,
             Change::Written if !self.hears_changes => {
-                self.restless_until = Some(now + self.settings.live);
+                self.restless_until = Some(now + self.settings.state_ttl);
             }
             _ => {}
         }
@@ -226,9 +233,9 @@ impl Cache {
         self.store.clear()
     }
 
-    /// Whether an answer of this kind is kept.
-    pub fn holds(&self, kind: Kind) -> bool {
-        self.store.recent().any(|entry| entry.kind == kind)
+    /// How long a list is fresh if nothing happens.
+    pub fn list_lifetime(&self) -> Duration {
+        self.settings.lifetime(Kind::Tools, self.hears_changes)
     }
 
     /// Whether the upstream is all there, as far as it tells.
@@ -276,7 +283,7 @@ impl Cache {
         if untouched && !states && age < lifetime * 2 {
             return Some(State::Expired);
         }
-        (!states || age < self.settings.stale).then_some(State::Outdated)
+        (!states || age < self.settings.max_stale).then_some(State::Outdated)
     }
 }
 

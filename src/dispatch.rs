@@ -1,6 +1,7 @@
 //! The way of a call from the door to the upstream and back.
 
 mod announcements;
+mod answers;
 pub mod approvals;
 pub mod arguments;
 mod cancellation;
@@ -11,6 +12,7 @@ pub mod guard;
 mod held;
 mod journey;
 mod keys;
+mod lists;
 mod local;
 mod mirrors;
 mod pipeline;
@@ -41,6 +43,7 @@ use crate::protocol::revision::Revision;
 use crate::resilience::budget;
 use crate::upstream::Downstream;
 pub use announcements::{Heard, News};
+pub use answers::{Figures as AnswerFigures, List, Settings as AnswerSettings};
 pub use approvals::{Question, Request as Approval};
 pub use arguments::Settings as ArgumentSettings;
 pub use classify::Settings as ToolSettings;
@@ -50,6 +53,9 @@ pub use pipeline::Dispatcher;
 pub use scheduler::{Figures as QueueFigures, Settings as SchedulerSettings};
 pub use screening::{Rehearsal, rehearse};
 pub use wishes::{WishHeaders, Wishes};
+
+/// The client in whose name the bridge asks for itself.
+const OWN_NAME: &str = "mcp-bridge";
 
 /// Bounds of the dispatcher.
 #[derive(Debug, Clone)]
@@ -66,6 +72,8 @@ pub struct Settings {
     pub arguments: ArgumentSettings,
     /// How long a call is held until a person agrees to it.
     pub approval_timeout: Duration,
+    /// What is kept of the upstream's answers.
+    pub answers: AnswerSettings,
 }
 
 /// Who calls, as far as the way of a call depends on it.
@@ -102,6 +110,40 @@ pub struct Call {
     pub mirrored: HeaderMap,
 }
 
+impl Call {
+    /// The same question again, for which no client waits.
+    fn again(&self, priority: Priority) -> Self {
+        Self {
+            received: Instant::now(),
+            wishes: Wishes {
+                priority: Some(priority),
+                ..Wishes::default()
+            },
+            downstream: None,
+            ..self.clone()
+        }
+    }
+
+    /// A call of the bridge itself.
+    fn of_the_bridge(request: Request) -> Self {
+        let client = Caller {
+            name: OWN_NAME.into(),
+            priority: Priority::Background,
+            timeout: None,
+            guard: Arc::new(guard::Open),
+        };
+        Self {
+            client,
+            request,
+            revision: Revision::NEWEST_LEGACY,
+            mirrored: HeaderMap::new(),
+            received: Instant::now(),
+            wishes: Wishes::default(),
+            downstream: None,
+        }
+    }
+}
+
 /// Figures of the dispatcher, for the status.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Figures {
@@ -121,6 +163,8 @@ pub struct Figures {
     pub replayed: u64,
     /// Answers kept for repetitions now.
     pub kept_answers: usize,
+    /// The cache; nothing if it is turned off.
+    pub cache: Option<AnswerFigures>,
     /// Queue, limit and breaker.
     pub queue: QueueFigures,
     /// The budget for retries.

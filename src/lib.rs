@@ -12,7 +12,7 @@
 //!  ├──────────────────────────────────────────────────┤
 //!  │ access    tokens, host names, origins            │  who is it, may it come in
 //!  ├──────────────────────────────────────────────────┤
-//!  │ dispatch  answer locally · join · queue · retry  │  dispatch/pipeline.rs, top to bottom
+//!  │ dispatch  answer locally · keep · join · queue   │  dispatch/pipeline.rs, top to bottom
 //!  │             └ queue     fairness, order, bounds  │  sans-IO state machine
 //!  ├──────────────────────────────────────────────────┤
 //!  │ upstream  greeting, transport, troubles          │  Call → bytes at the MCP server
@@ -22,7 +22,7 @@
 //! ```
 //!
 //! Beside them: [`app`] puts everything together, [`config`] says with which settings, [`cli`] is
-//! the command line, [`cache`] says which change of the house touches which answers, [`resilience`]
+//! the command line, [`cache`] says which answers are kept and what outdates them, [`resilience`]
 //! bears an upstream in trouble, [`error`] is the catalogue of failures, [`protocol`] MCP as pure
 //! messages, [`telemetry`] the logs.
 //!
@@ -31,9 +31,9 @@
 //! 1. [`server`] takes the connection, [`http`] checks `Host`, `Origin` and token ([`access`]), and
 //!    reads the body within its bounds.
 //! 2. [`protocol`] finds the envelope in the bytes and decides on the revision; `params` stay raw.
-//! 3. [`dispatch`] answers handshakes itself. Everything else joins an identical call that is on
-//!    its way already, or waits for its turn in the queue; limit and breaker of [`resilience`]
-//!    decide how many run.
+//! 3. [`dispatch`] answers handshakes itself, and lists and states from memory ([`cache`]).
+//!    Everything else joins an identical call that is on its way already, or waits for its turn in
+//!    the queue; limit and breaker of [`resilience`] decide how many run.
 //! 4. [`upstream`] sends the very same bytes (or, for a modern client, the request without the
 //!    modern metadata) and waits for the answer. A call that has been started is always finished.
 //! 5. The answer goes back under the client's id. A failure becomes a row of [`error`]: a tool

@@ -82,6 +82,15 @@ pub struct Upstream {
     insight: Option<Arc<dyn Insight>>,
 }
 
+/// Whose requests an upstream may answer differently.
+#[derive(Debug, Clone, Copy)]
+pub struct Distinctions {
+    /// Those of the modern era: in their own way, each by what its client declared.
+    pub eras: bool,
+    /// Those of clients that it can ask something while it answers.
+    pub clients: bool,
+}
+
 /// Figures of an upstream, for the status.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Figures {
@@ -139,6 +148,14 @@ impl Upstream {
     /// Somebody who knows more of it than its answers say.
     pub const fn insight(&self) -> Option<&Arc<dyn Insight>> {
         self.insight.as_ref()
+    }
+
+    /// What it makes of different clients, as far as is known.
+    pub fn distinctions(&self) -> Distinctions {
+        Distinctions {
+            eras: !self.wires.is_legacy_only(),
+            clients: self.sessions.has_sessions() || self.wires.is_modern_only(),
+        }
     }
 
     /// Its address as it may be shown and logged, the first one if there are several.

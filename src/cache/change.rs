@@ -102,13 +102,14 @@ pub enum Change {
     /// The upstream itself says that a list of its own changed (`notifications/tools/list_changed`
     /// and the like).
     Announced(Kind),
-    /// Changes are told from now on; what happened before is not known. Until [`Change::Started`]
-    /// follows, the upstream counts as one that is starting.
+    /// Changes are told from now on; what happened before is not known.
     Connected,
     /// Changes are no longer told.
     Disconnected,
-    /// `homeassistant_started`, or Home Assistant was found running after [`Change::Connected`]:
-    /// everything that is set up is there now.
+    /// Home Assistant was found starting: integrations come one by one.
+    Starting,
+    /// `homeassistant_started`, or Home Assistant was found running: everything that is set up is
+    /// there now.
     Started,
     /// `homeassistant_stop`, or another sign that Home Assistant goes down: integrations leave one
     /// by one, and answers may lack what they offered.
@@ -140,7 +141,7 @@ impl Change {
             Self::Announced(Kind::Prompts | Prompt) => &[Kind::Prompts, Prompt],
             Self::Announced(_) => &[Kind::Resources, Kind::ResourceTemplates, Resource],
             // What is known stays the best that is known.
-            Self::Disconnected | Self::Stopping => &[],
+            Self::Disconnected | Self::Starting | Self::Stopping => &[],
         }
     }
 }
@@ -212,6 +213,7 @@ mod tests {
     #[test]
     fn a_home_that_goes_down_says_nothing_new() {
         assert!(Change::Stopping.touches().is_empty());
+        assert!(Change::Starting.touches().is_empty());
         assert!(Change::Disconnected.touches().is_empty());
     }
 

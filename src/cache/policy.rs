@@ -10,29 +10,29 @@ use crate::protocol::json::RawJson;
 /// An upstream that says "for ever" is asked again once a day.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// For how long, and how much.
-#[derive(Debug, Clone, Copy)]
+/// For how long, and how much. The default is nothing.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Settings {
     /// Bytes of all kept answers.
     pub max_bytes: usize,
     /// How long a list is fresh while the upstream tells of changes: a net for those it does not
     /// tell of.
-    pub lists: Duration,
+    pub list_ttl: Duration,
     /// How long it is while nobody tells.
-    pub lists_unheard: Duration,
+    pub list_ttl_without_events: Duration,
     /// How long an answer that tells states is fresh at most.
-    pub live: Duration,
+    pub state_ttl: Duration,
     /// How old one may be that stands in for an upstream in trouble; lists may have any age.
-    pub stale: Duration,
+    pub max_stale: Duration,
 }
 
 impl Settings {
     /// How long an answer is fresh if the upstream does not say.
     pub(super) fn lifetime(&self, kind: Kind, hears_changes: bool) -> Duration {
         match (kind.tells_states(), hears_changes) {
-            (true, _) => self.live,
-            (false, true) => self.lists,
-            (false, false) => self.lists_unheard,
+            (true, _) => self.state_ttl,
+            (false, true) => self.list_ttl,
+            (false, false) => self.list_ttl_without_events,
         }
     }
 }

@@ -14,10 +14,10 @@ const LIVE: Duration = Duration::from_secs(2);
 const STALE: Duration = Duration::from_mins(1);
 const SETTINGS: Settings = Settings {
     max_bytes: 20_000,
-    lists: LISTS,
-    lists_unheard: UNHEARD,
-    live: LIVE,
-    stale: STALE,
+    list_ttl: LISTS,
+    list_ttl_without_events: UNHEARD,
+    state_ttl: LIVE,
+    max_stale: STALE,
 };
 
 fn key(n: usize) -> Key {
@@ -161,7 +161,7 @@ fn while_it_starts_or_stops_a_good_list_is_not_replaced() {
     bench.ask(1, Kind::Tools, &tools(1));
     bench.apply(&Change::Stopping);
     assert_eq!(bench.ask(1, Kind::Tools, &tools(0)), None);
-    for change in [Change::Disconnected, Change::Connected] {
+    for change in [Change::Disconnected, Change::Starting, Change::Connected] {
         bench.apply(&change);
         assert_eq!(bench.ask(1, Kind::Tools, &tools(0)), None);
     }
@@ -281,6 +281,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let link = prop_oneof![
         Just(Change::Connected),
         Just(Change::Disconnected),
+        Just(Change::Starting),
         Just(Change::Started),
         Just(Change::Stopping),
     ];
@@ -338,12 +339,12 @@ proptest! {
                 }
                 Step::Link(change) => {
                     match change {
-                        Change::Connected => (hears, home.whole) = (true, false),
+                        Change::Connected => hears = true,
                         Change::Started if hears => {
                             home.change(bench.now, &change);
                             home.whole = true;
                         }
-                        Change::Stopping if hears => home.whole = false,
+                        Change::Starting | Change::Stopping if hears => home.whole = false,
                         Change::Disconnected => hears = false,
                         _ => continue,
                     }

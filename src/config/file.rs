@@ -124,6 +124,8 @@ pub struct Config {
     pub arguments: Arguments,
     /// Home Assistant beyond its MCP server.
     pub home_assistant: HomeAssistant,
+    /// Answers of the upstream that are kept.
+    pub cache: Cache,
     /// Bounds of what is taken from outside.
     pub limits: Limits,
     /// HTTPS for clients.
@@ -204,6 +206,44 @@ pub struct HomeAssistant {
     /// back, and what has changed in it. Where the upstream is no Home Assistant, nothing is
     /// listened to.
     pub events: bool,
+}
+
+/// Answers of the upstream that are kept.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a group of keys such as `cache.enabled`, in the environment MCP_BRIDGE__CACHE__ENABLED"
+)]
+pub struct Cache {
+    /// Whether answers are kept at all.
+    pub enabled: bool,
+    /// Memory for them; those that were used longest ago go first.
+    #[serde(with = "units::bytes")]
+    #[schemars(with = "String")]
+    pub size: usize,
+    /// How long a list of tools, prompts or resources is kept while Home Assistant tells the bridge
+    /// what changes; it is asked for again as soon as something does.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub list_ttl: Duration,
+    /// How long it is kept while nobody tells the bridge of changes.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub list_ttl_without_events: Duration,
+    /// How long an answer that tells the states of devices is kept at most; a change of any of them
+    /// ends it at once. `0s` turns it off.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub state_ttl: Duration,
+    /// How old such an answer may be that is given, and said to be old, while Home Assistant does not
+    /// answer. Lists may have any age then.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub max_stale: Duration,
+    /// Tools whose answers are kept like those of `GetLiveContext`; `*` stands for anything. Only
+    /// tools that look at nothing but the states of exposed entities belong here.
+    #[serde(deserialize_with = "units::list")]
+    pub tools: Vec<String>,
 }
 
 /// Bounds of what is taken from outside.
@@ -384,6 +424,15 @@ impl Config {
                 convert: true,
                 wrap: true,
                 ignore_case: true,
+            },
+            cache: Cache {
+                enabled: true,
+                size: 16 << 20,
+                list_ttl: Duration::from_mins(5),
+                list_ttl_without_events: Duration::from_secs(10),
+                state_ttl: Duration::from_secs(2),
+                max_stale: Duration::from_mins(5),
+                tools: Vec::new(),
             },
             limits: Limits {
                 request_body: 4 << 20,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use url::{Position, Url};
 
-use super::file::{Arguments, Config, Queue, Secret, Tls};
+use super::file::{Arguments, Cache, Config, Queue, Secret, Tls};
 use super::sources::Environment;
 use super::{ConfigError, Fault, Settings};
 use crate::homeassistant::{Address, Supervisor, Wish};
@@ -108,6 +108,7 @@ pub(super) fn settings(
     let Config {
         queue,
         arguments,
+        cache,
         limits,
         access,
         ..
@@ -188,7 +189,13 @@ pub(super) fn settings(
         },
         access,
         admin_token,
-        dispatch: dispatch_settings(queue, &arguments, approval_timeout, limits.response_timeout),
+        dispatch: dispatch_settings(
+            queue,
+            &arguments,
+            cache,
+            approval_timeout,
+            limits.response_timeout,
+        ),
         telemetry: telemetry::Settings {
             level: config.log_level,
             format: config.log_format,
@@ -199,6 +206,7 @@ pub(super) fn settings(
 fn dispatch_settings(
     queue: Queue,
     arguments: &Arguments,
+    cache: Cache,
     approval_timeout: Duration,
     longest_call: Duration,
 ) -> dispatch::Settings {
@@ -237,12 +245,24 @@ fn dispatch_settings(
             ignore_case: arguments.ignore_case,
         },
         approval_timeout,
+        answers: dispatch::AnswerSettings {
+            enabled: cache.enabled,
+            bounds: crate::cache::Settings {
+                max_bytes: cache.size,
+                list_ttl: cache.list_ttl,
+                list_ttl_without_events: cache.list_ttl_without_events,
+                state_ttl: cache.state_ttl,
+                max_stale: cache.max_stale,
+            },
+            tools: cache.tools,
+        },
     }
 }
 
 fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
     let Config {
         queue,
+        cache,
         limits,
         access,
         ..
@@ -252,6 +272,12 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
     }
     faults.expect_within("queue.max_parallel_calls", queue.max_parallel_calls, 1..=64);
     faults.expect_within("limits.sessions", limits.sessions, 1..=64);
+    faults.expect_at_least("cache.size", cache.size, 64 << 10);
+    faults.expect_time("cache.list_ttl", cache.list_ttl);
+    faults.expect_time(
+        "cache.list_ttl_without_events",
+        cache.list_ttl_without_events,
+    );
     faults.expect_at_least("limits.request_body", limits.request_body, 1024);
     faults.expect_at_least("limits.response_body", limits.response_body, 1024);
     faults.expect_at_least("limits.json_depth", limits.json_depth, 4);

@@ -224,6 +224,16 @@ impl<A: Clone> Deduplication<A> {
         self.joinable_reads = self.next;
     }
 
+    /// The same of one read alone: what this one looks at has changed.
+    pub fn outdate(&mut self, read: ExecutionId) {
+        let key = self.executions.get(&read).map(|execution| execution.key);
+        if let Some(key @ Key::Read(_)) = key
+            && self.latest.get(&key.slot()) == Some(&read)
+        {
+            self.latest.remove(&key.slot());
+        }
+    }
+
     /// Drops the answers whose window is over. Arrivals and ends do it too; an idle bridge may call
     /// it now and then to give the memory back.
     pub fn expire(&mut self, now: Instant) {

@@ -15,6 +15,7 @@ use super::deduplication::{
     Arrival, Deduplication, ExecutionId, Figures, Key, Remaining, Settings,
 };
 use super::runtime::{AbortHandle, Instant, Mutex, lock, spawn};
+use crate::cache::Kind;
 use crate::error::{Code, Failure};
 use crate::protocol::message::Response;
 
@@ -38,6 +39,8 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Flight {
     id: Option<ExecutionId>,
+    /// What it asks for, where that may be outdated by a change.
+    kind: Option<Kind>,
     writes: bool,
     began: Mutex<Began>,
     outcome: watch::Sender<Option<Outcome>>,
@@ -190,10 +193,12 @@ impl Flights {
         })
     }
 
-    /// Finds an execution for a call, or starts one. Without a key it is always its own.
+    /// Finds an execution for a call, or starts one. Without a key it is always its own; with a kind,
+    /// [`Flights::outdate`] reaches it.
     pub(super) fn board<F>(
         self: &Arc<Self>,
         key: Option<Key>,
+        kind: Option<Kind>,
         writes: bool,
         execute: impl FnOnce(Arc<Flight>) -> F,
     ) -> Boarding
@@ -213,6 +218,7 @@ impl Flights {
         };
         let flight = Arc::new(Flight {
             id,
+            kind,
             writes,
             began: Mutex::new(Began::No),
             outcome: watch::Sender::new(None),
@@ -272,6 +278,19 @@ impl Flights {
             state.deduplication.outdate_reads();
         }
         flight.outcome.send_replace(Some(outcome));
+    }
+
+    /// What answers of these kinds tell has changed: calls that come from now on do not join one that
+    /// has asked already. One that still waits for its turn will see the change.
+    pub(super) fn outdate(&self, kinds: &[Kind]) {
+        let mut state = lock(&self.state);
+        let state = &mut *state;
+        for (id, flight) in &state.flights {
+            let touched = flight.kind.is_some_and(|kind| kinds.contains(&kind));
+            if touched && flight.running_since().is_some() {
+                state.deduplication.outdate(*id);
+            }
+        }
     }
 
     /// The figures now.

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::answers::{Answers, Question};
 use super::flights::{Flight, Outcome};
 use super::progress::Places;
 use super::queue::Arrival;
 use super::retry::{self, Retries};
 use super::scheduler::{Experience, Scheduler, Waiting};
 use super::targets;
+use crate::cache::{Change, Ticket};
 use crate::error::{Code, Failure};
-use crate::protocol::message::{Request, Response};
+use crate::protocol::message::{Payload, Request, Response};
 use crate::resilience::limit::Class;
 use crate::upstream::{Context, Trouble, Upstream};
 
@@ -25,6 +27,7 @@ pub(super) struct Road {
     pub scheduler: Arc<Scheduler>,
     pub retries: Retries,
     pub upstream: Arc<Upstream>,
+    pub answers: Arc<Answers>,
 }
 
 /// One execution: what has to be brought to the upstream, whoever waits for it.
@@ -33,6 +36,8 @@ pub(super) struct Journey {
     /// As its client sent it.
     pub request: Request,
     pub class: Class,
+    /// What it asks for, if the answer is kept.
+    pub question: Option<Question>,
     pub writes: bool,
     pub deadline: Instant,
     /// The client of the call that began it.
@@ -50,11 +55,24 @@ impl Journey {
     /// The call stands in the queue when this returns, before anything is awaited: the order of
     /// arrival is the order in which calls board, not the one in which tasks happen to run.
     pub(super) fn go(self, arrival: Arrival, flight: Arc<Flight>) -> impl Future<Output = Outcome> {
-        let entered = self.road.scheduler.enter(arrival, self.class);
-        async move { self.travel(entered?, &flight).await }
+        let entered = match self.kept() {
+            Some(answer) => Err(Ok(answer)),
+            None => self.road.scheduler.enter(arrival, self.class).map_err(Err),
+        };
+        async move {
+            let waiting = match entered {
+                Ok(waiting) => waiting,
+                Err(outcome) => return outcome,
+            };
+            let outcome = self.travel(waiting, &flight).await;
+            if self.writes {
+                self.road.answers.apply(&Change::Written);
+            }
+            outcome
+        }
     }
 
-    async fn travel(self, mut waiting: Waiting, flight: &Flight) -> Outcome {
+    async fn travel(&self, mut waiting: Waiting, flight: &Flight) -> Outcome {
         let mut places = Places::of(&self.request);
         let mut before = None;
         self.road.retries.call();
@@ -65,9 +83,11 @@ impl Journey {
             if !flight.begin() {
                 break;
             }
+            let ticket = self.question.map(|asked| self.road.answers.begin(asked));
             let trouble = match self.exchange().await {
                 Ok(response) => {
                     turn.end(Experience::Answered);
+                    self.learn(ticket, &response);
                     return Ok(response);
                 }
                 Err(trouble) => trouble,
@@ -92,6 +112,20 @@ impl Journey {
             Code::Cancelled,
             "everybody who waited for it has left",
         ))
+    }
+
+    /// Keeps what may be kept of the answer.
+    /// The answer to a question that somebody else asked to the end while this one came.
+    fn kept(&self) -> Option<Response> {
+        let result = self.road.answers.fresh(self.question?)?;
+        let id = self.request.id.clone();
+        Some(Response::new(Some(id), Payload::Result(result)))
+    }
+
+    fn learn(&self, ticket: Option<Ticket>, response: &Response) {
+        if let Some(ticket) = ticket {
+            self.road.answers.keep(ticket, &self.request, response);
+        }
     }
 
     /// Waits for the turn, and says now and then how far away it is.

@@ -10,13 +10,19 @@ use super::writes::Writes;
 use crate::protocol::json::RawJson;
 use crate::protocol::message::Request;
 use crate::protocol::{canonical, era};
+use crate::upstream::Distinctions;
 
 /// Params beyond this many bytes are not compared with others: it costs more than it saves.
 const MAX_COMPARED: usize = 64 << 10;
 
 /// What another call is recognised by as the same as this one. Nothing for calls that are meant to be
 /// repeated, and for those with metadata that the upstream may look at.
-pub(super) fn key(call: &Call, nature: &Nature, writes: &Writes) -> Option<Key> {
+pub(super) fn key(
+    call: &Call,
+    nature: &Nature,
+    writes: &Writes,
+    distinctions: Distinctions,
+) -> Option<Key> {
     let request = &call.request;
     let own = call.client.name.as_bytes();
     if let Some(key) = &call.wishes.idempotency_key {
@@ -26,11 +32,11 @@ pub(super) fn key(call: &Call, nature: &Nature, writes: &Writes) -> Option<Key> 
         let fingerprint = fingerprint(request).unwrap_or_else(|| as_sent(request));
         return Some(Key::Idempotency { key, fingerprint });
     }
-    let same = fingerprint(request).filter(|_| !nature.repeatable);
     if nature.effect == Effect::Read {
-        let audience = audience(call)?;
-        return same.map(|same| Key::Read(digest(&[&same.0, &audience])));
+        let repeated = (!nature.repeatable).then(|| question(call, distinctions));
+        return repeated?.map(Key::Read);
     }
+    let same = fingerprint(request).filter(|_| !nature.repeatable);
     let place = writes.place(&call.client.name, same);
     same.map(|same| Key::Write(digest(&[own, &same.0, &place.to_be_bytes()])))
 }
@@ -48,18 +54,24 @@ fn as_sent(request: &Request) -> Digest {
     digest(&[request.method.as_bytes(), params])
 }
 
+/// What a read asks for and who may be given the answer; nothing if nobody else may.
+pub(super) fn question(call: &Call, distinctions: Distinctions) -> Option<Digest> {
+    let asked = fingerprint(&call.request)?;
+    Some(digest(&[&asked.0, &audience(call, distinctions)?]))
+}
+
 /// To whom the answer may be given as it is: a server that speaks both eras answers each in its own
 /// way, and asks a client back only for what that one declared. Nothing for a client that is asked
 /// while its call runs, since nobody else can answer for it.
-fn audience(call: &Call) -> Option<Vec<u8>> {
+fn audience(call: &Call, distinctions: Distinctions) -> Option<Vec<u8>> {
     let can_be_asked = call
         .downstream
         .as_ref()
         .is_some_and(|downstream| downstream.capabilities().is_some());
-    if can_be_asked {
+    if distinctions.clients && can_be_asked {
         return None;
     }
-    if !call.revision.is_modern() {
+    if !distinctions.eras || !call.revision.is_modern() {
         return Some(Vec::new());
     }
     let declared = era::declared_capabilities(&call.request)?;
@@ -108,7 +120,20 @@ mod tests {
     use crate::protocol::priority::Priority;
     use crate::protocol::revision::Revision;
 
-    fn read(revision: Revision, capabilities: Option<Value>) -> Option<Key> {
+    const BOTH_ERAS: Distinctions = Distinctions {
+        eras: true,
+        clients: false,
+    };
+    const LEGACY_ONLY: Distinctions = Distinctions {
+        eras: false,
+        clients: false,
+    };
+
+    fn read(
+        distinctions: Distinctions,
+        revision: Revision,
+        capabilities: Option<Value>,
+    ) -> Option<Key> {
         let mut params = json!({"name": "look"});
         if let Some(capabilities) = capabilities {
             params["_meta"] = json!({
@@ -136,20 +161,29 @@ mod tests {
             cost: 1,
             repeatable: false,
         };
-        key(&call, &nature, &Writes::default())
+        key(&call, &nature, &Writes::default(), distinctions)
     }
 
     #[test]
     fn an_answer_is_shared_only_with_those_to_whom_a_server_would_say_the_same() {
-        let legacy = || read(Revision::V2025_06_18, None);
-        let modern = |capabilities| read(Revision::V2026_07_28, Some(capabilities));
+        let legacy = || read(BOTH_ERAS, Revision::V2025_06_18, None);
+        let modern = |capabilities| read(BOTH_ERAS, Revision::V2026_07_28, Some(capabilities));
         let bare = || modern(json!({}));
         let asked = || modern(json!({"elicitation": {}, "roots": {}}));
-        assert_eq!(legacy(), read(Revision::V2025_11_25, None));
+        assert_eq!(legacy(), read(BOTH_ERAS, Revision::V2025_11_25, None));
         assert_eq!(bare(), bare());
         assert_eq!(asked(), modern(json!({"roots": {}, "elicitation": {}})));
         assert_ne!(legacy(), bare());
         assert_ne!(bare(), asked());
         assert!(legacy().is_some() && bare().is_some());
+    }
+
+    #[test]
+    fn an_upstream_of_the_legacy_era_says_the_same_to_everybody() {
+        let legacy = read(LEGACY_ONLY, Revision::V2025_06_18, None);
+        let declared = json!({"elicitation": {}});
+        let modern = read(LEGACY_ONLY, Revision::V2026_07_28, Some(declared));
+        assert!(legacy.is_some());
+        assert_eq!(legacy, modern);
     }
 }

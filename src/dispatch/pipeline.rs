@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::announcements::{Announcements, News};
-use super::approvals::{Question, Request as Approval};
+use super::answers::{Answers, Question};
+use super::approvals::{Question as Approvable, Request as Approval};
 use super::cancellation::Cancellations;
 use super::classify::Nature;
 use super::deduplication::Key;
@@ -21,7 +21,8 @@ use super::retry::Retries;
 use super::scheduler::Scheduler;
 use super::screening::Screening;
 use super::writes::Writes;
-use super::{Call, Figures, Settings, Wishes, local};
+use super::{Call, Figures, Settings, local};
+use crate::cache::{Change, State};
 use crate::error::{Code, Failure, Kind};
 use crate::protocol::capabilities::Reach;
 use crate::protocol::era;
@@ -29,24 +30,23 @@ use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Notification, Payload, Request, Response};
 use crate::protocol::mirrored::Mirrored;
 use crate::protocol::priority::Priority;
-use crate::protocol::revision::Revision;
 use crate::resilience::limit::Class;
 use crate::upstream::{Context, Presence, Upstream};
 
-/// Pages of a list of tools that are asked for.
-const MAX_PAGES: usize = 100;
+/// Who has an old list at hand waits no longer than this for the new one.
+const LIST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Brings calls to their answers.
 #[derive(Debug)]
 pub struct Dispatcher {
-    settings: Settings,
-    screening: Screening,
+    pub(super) settings: Settings,
+    pub(super) screening: Screening,
     flights: Arc<Flights>,
     writes: Writes,
-    mirrors: Mirrors,
+    pub(super) mirrors: Mirrors,
     announcements: Announcements,
     cancellations: Arc<Cancellations>,
-    road: Arc<Road>,
+    pub(super) road: Arc<Road>,
     counters: Counters,
 }
 
@@ -58,6 +58,7 @@ impl Dispatcher {
             scheduler: Scheduler::new(settings.scheduler),
             retries: Retries::new(),
             upstream,
+            answers: Answers::new(&settings.answers),
         };
         Self {
             screening: Screening::new(&settings).knowing(insight),
@@ -93,54 +94,99 @@ impl Dispatcher {
     async fn answer(&self, call: &Call) -> Outcome {
         let upstream = &self.road.upstream;
         if let Some(result) = local::answer(call, upstream).await {
-            return Ok(Response::new(
-                Some(call.request.id.clone()),
-                Payload::Result(result?),
-            ));
+            return Ok(answered(call, result?));
         }
         let deadline = call.received + self.patience(call);
         if self.screening.needs_list(call) {
             self.list_tools(call, deadline).await?;
         }
         let (call, nature) = self.screening.pass(call, deadline).await?;
-        self.execute(&call, &nature, deadline).await
+        self.recall(&call, &nature, deadline).await
     }
 
-    /// Asks for the list of tools, in the name of a caller whose rights depend on it.
-    async fn list_tools(&self, call: &Call, deadline: Instant) -> Result<(), Failure> {
-        let mut cursor = None;
-        for _ in 0..MAX_PAGES {
-            let params = cursor.map(|cursor: String| RawJson::of(&json!({"cursor": cursor})));
-            let list = Call {
-                request: Request::new(Id::number(0), "tools/list", params),
-                revision: Revision::NEWEST_LEGACY,
-                wishes: Wishes::default(),
-                mirrored: http::HeaderMap::new(),
-                downstream: None,
-                ..call.clone()
-            };
-            let nature = self.screening.nature(&list);
-            let answer = self.execute(&list, &nature, deadline).await?;
-            let Payload::Result(result) = &answer.payload else {
-                break;
-            };
-            self.screening.learn(&list.request, result);
-            self.mirrors.learn(result);
-            cursor = result
-                .members()
-                .and_then(|m| Some(m.get_str("nextCursor")?.into_owned()));
-            if cursor.is_none() {
-                break;
+    /// The kept answer if it is good enough, that of the upstream otherwise.
+    pub(super) async fn recall(&self, call: &Call, nature: &Nature, deadline: Instant) -> Outcome {
+        let question = self.question(call, nature);
+        let kept = question.and_then(|asked| self.road.answers.find(asked));
+        let (Some(question), Some(kept)) = (question, kept) else {
+            return self.execute(call, nature, question, deadline).await;
+        };
+        let stale = || Ok(answered(call, self.road.answers.stale(question, &kept)));
+        let lists = !question.kind.tells_states();
+        match kept.state {
+            State::Fresh { .. } => Ok(answered(call, kept.result)),
+            State::Expired => {
+                self.refresh(call, nature, question, Priority::Background);
+                Ok(answered(call, kept.result))
+            }
+            State::Outdated if self.is_away() => stale(),
+            State::Outdated if lists => {
+                // It goes on when this call has lost its patience.
+                self.refresh(call, nature, question, Self::priority(call));
+                let asked = self.execute(call, nature, Some(question), deadline);
+                match timeout(LIST_PATIENCE, asked).await {
+                    Ok(outcome) if !in_trouble(&outcome, question) => outcome,
+                    _ => stale(),
+                }
+            }
+            State::Outdated => {
+                let outcome = self.execute(call, nature, Some(question), deadline).await;
+                if in_trouble(&outcome, question) {
+                    stale()
+                } else {
+                    outcome
+                }
             }
         }
-        Ok(())
+    }
+
+    /// What the call asks for, if the answer is kept. Who sends a key wants this very call to run.
+    pub(super) fn question(&self, call: &Call, nature: &Nature) -> Option<Question> {
+        let keeps = nature.effect == Effect::Read && call.wishes.idempotency_key.is_none();
+        keeps.then(|| self.asked(call))?
+    }
+
+    /// What the call asks for, for whom its answer is good.
+    fn asked(&self, call: &Call) -> Option<Question> {
+        let distinctions = self.road.upstream.distinctions();
+        self.road.answers.question(call, distinctions)
+    }
+
+    /// What another call is recognised by as the same as this one.
+    fn key(&self, call: &Call, nature: &Nature) -> Option<Key> {
+        let distinctions = self.road.upstream.distinctions();
+        keys::key(call, nature, &self.writes, distinctions)
+    }
+
+    /// Asks again for what is kept, unless somebody does already; nobody waits for it.
+    fn refresh(&self, call: &Call, nature: &Nature, question: Question, priority: Priority) {
+        let Some(permission) = self.road.answers.may_refresh(question) else {
+            return;
+        };
+        let call = call.again(priority);
+        let key = self.key(&call, nature);
+        let deadline = call.received + self.settings.call_timeout;
+        if let Boarding::Seated(mut seat) = self.board(&call, nature, Some(question), key, deadline)
+        {
+            tokio::spawn(async move {
+                // The answer is kept on its way; a trouble is told to those who ask next.
+                let _ = timeout_at(deadline, seat.outcome()).await;
+                drop(permission);
+            });
+        }
     }
 
     /// Joins an identical execution, or starts one, and waits for the outcome.
-    async fn execute(&self, call: &Call, nature: &Nature, deadline: Instant) -> Outcome {
+    pub(super) async fn execute(
+        &self,
+        call: &Call,
+        nature: &Nature,
+        question: Option<Question>,
+        deadline: Instant,
+    ) -> Outcome {
         loop {
-            let key = keys::key(call, nature, &self.writes);
-            match self.board(call, nature, key, deadline) {
+            let key = self.key(call, nature);
+            match self.board(call, nature, question, key, deadline) {
                 Boarding::Replayed(outcome) => {
                     self.counters.replayed.add();
                     return outcome;
@@ -177,7 +223,14 @@ impl Dispatcher {
     }
 
     /// Joins an identical execution, or starts one.
-    fn board(&self, call: &Call, nature: &Nature, key: Option<Key>, deadline: Instant) -> Boarding {
+    fn board(
+        &self,
+        call: &Call,
+        nature: &Nature,
+        question: Option<Question>,
+        key: Option<Key>,
+        deadline: Instant,
+    ) -> Boarding {
         let arrival = Arrival {
             client: call.client.name.clone(),
             priority: Self::priority(call),
@@ -190,6 +243,7 @@ impl Dispatcher {
             road: self.road.clone(),
             request: call.request.clone(),
             class: class_of(&call.request),
+            question,
             writes,
             deadline,
             context: Context {
@@ -198,8 +252,9 @@ impl Dispatcher {
                 mirrored: call.mirrored.clone(),
             },
         };
+        let kind = question.map(|asked| asked.kind);
         self.flights
-            .board(key, writes, |flight| journey.go(arrival, flight))
+            .board(key, kind, writes, |flight| journey.go(arrival, flight))
     }
 
     /// The answer as the client's revision wants it.
@@ -220,7 +275,11 @@ impl Dispatcher {
             return answer;
         }
         let server = local::introduction(&self.road.upstream, Duration::ZERO).await;
-        let result = era::to_modern(&call.request.method, result, Some(&server.server_info));
+        let lifetime = self
+            .asked(call)
+            .map(|asked| self.road.answers.lifetime(asked));
+        let (method, info) = (&call.request.method, Some(&server.server_info));
+        let result = era::to_modern(method, result, lifetime, info);
         answer.with_result(result)
     }
 
@@ -246,6 +305,22 @@ impl Dispatcher {
     /// Everything that is announced from now on.
     pub fn news(&self) -> News {
         self.announcements.listen()
+    }
+
+    /// Something happened in Home Assistant: what it touches is asked for anew from now on.
+    pub fn changed(&self, change: &Change) {
+        self.road.answers.apply(change);
+        self.flights.outdate(change.touches());
+    }
+
+    /// Forgets all kept answers; gives their number.
+    pub fn flush_cache(&self) -> usize {
+        self.road.answers.flush()
+    }
+
+    /// Whether it makes no sense to ask the upstream now, as far as anybody knows.
+    pub(super) fn is_away(&self) -> bool {
+        self.road.scheduler.is_away() || !self.road.answers.is_settled()
     }
 
     /// The client gives up a call of its own, by the id that it gave it. Of several calls under the
@@ -289,7 +364,7 @@ impl Dispatcher {
     }
 
     /// A person agrees to a call, or refuses it; says to which, or nothing if it does not wait.
-    pub fn approve(&self, id: u64, agreed: bool) -> Option<Question> {
+    pub fn approve(&self, id: u64, agreed: bool) -> Option<Approvable> {
         self.screening.approve(id, agreed)
     }
 
@@ -306,6 +381,7 @@ impl Dispatcher {
             joined: counters.joined.total(),
             replayed: counters.replayed.total(),
             kept_answers: deduplication.kept,
+            cache: self.road.answers.figures(),
             queue: self.road.scheduler.figures(),
             retries: self.road.retries.figures(),
         }
@@ -314,6 +390,21 @@ impl Dispatcher {
     /// The upstream behind it.
     pub fn upstream(&self) -> &Upstream {
         &self.road.upstream
+    }
+}
+
+fn answered(call: &Call, result: RawJson) -> Response {
+    Response::new(Some(call.request.id.clone()), Payload::Result(result))
+}
+
+/// Whether an older answer is better than this one. What the upstream says of a list is its trouble,
+/// never a fault of the question.
+fn in_trouble(outcome: &Outcome, question: Question) -> bool {
+    match outcome {
+        Ok(response) => {
+            matches!(response.payload, Payload::Error(_)) && question.kind.items().is_some()
+        }
+        Err(failure) => matches!(failure.code.entry().kind, Kind::Busy | Kind::Upstream),
     }
 }
 

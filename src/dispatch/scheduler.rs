@@ -457,6 +457,13 @@ impl Scheduler {
         }
     }
 
+    /// Whether nothing is let through now because the upstream is away or does not answer.
+    pub(super) fn is_away(&self) -> bool {
+        let mut state = self.lock();
+        let allowed = state.breaker.allowed(Instant::now().into_std());
+        state.presence.is_away() || matches!(allowed, Allowed::No { .. })
+    }
+
     /// The figures now.
     pub(super) fn figures(&self) -> Figures {
         let now = Instant::now().into_std();

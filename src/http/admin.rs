@@ -25,6 +25,10 @@ pub(super) fn routes(bridge: &Arc<Bridge>) -> Router<Arc<Bridge>> {
             post(operations::queue).fallback(reply::wrong_method_post),
         )
         .route(
+            "/api/cache/flush",
+            post(operations::flush).fallback(reply::wrong_method_post),
+        )
+        .route(
             "/api/approvals",
             get(approvals::get).fallback(reply::wrong_method_get),
         )

@@ -29,3 +29,13 @@ pub(super) async fn queue(
     tracing::info!(operation, by = %operator, "queue");
     status::snapshot(&bridge)
 }
+
+/// `POST /api/cache/flush`; answers with the status.
+pub(super) async fn flush(
+    State(bridge): State<Arc<Bridge>>,
+    Extension(operator): Extension<Operator>,
+) -> Response {
+    let answers = bridge.dispatcher.flush_cache();
+    tracing::info!(by = %operator, answers, "cache flushed");
+    status::snapshot(&bridge)
+}

@@ -173,7 +173,7 @@ fn failed_tool(failure: &Failure, revision: Revision) -> RawJson {
         "_meta": {ERROR_META: {"code": failure.code.entry().name}},
     }));
     if revision.is_modern() {
-        era::to_modern("tools/call", &result, None)
+        era::to_modern("tools/call", &result, None, None)
     } else {
         result
     }

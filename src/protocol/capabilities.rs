@@ -67,6 +67,12 @@ impl Introduction {
         carried(&self.capabilities, reach)
     }
 
+    /// Whether it has a capability, such as `prompts`.
+    pub fn offers(&self, capability: &str) -> bool {
+        let capabilities = self.capabilities.members();
+        capabilities.is_some_and(|members| members.get(capability).is_some())
+    }
+
     /// The result of `initialize` in `revision`.
     pub fn initialize_result(&self, revision: Revision, reach: Reach) -> RawJson {
         let mut members = Members::empty();

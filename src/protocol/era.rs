@@ -1,6 +1,7 @@
 //! Which era a request belongs to, and what a modern request must carry (revision 2026-07-28).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use data_encoding::BASE64;
 
@@ -311,25 +312,30 @@ pub fn header_value(text: &str) -> String {
 /// The result of a legacy upstream as a modern client wants it: with `resultType`, with caching
 /// hints where the method has them, and with the server's name.
 ///
-/// The hints say what is true of an upstream that gives none: fresh for no time at all, for this
-/// client only.
+/// `lifetime` is how long the result is fresh, if the bridge knows. Otherwise the hints say what is
+/// true of an upstream that gives none: for no time at all. The scope is this client only: which
+/// token asks may make a difference.
 #[must_use]
-pub fn to_modern(method: &str, result: &RawJson, server_info: Option<&RawJson>) -> RawJson {
+pub fn to_modern(
+    method: &str,
+    result: &RawJson,
+    lifetime: Option<Duration>,
+    server_info: Option<&RawJson>,
+) -> RawJson {
     let Some(mut members) = result.members() else {
         return result.clone();
     };
     members.set_if_absent("resultType", &RawJson::of(&"complete"));
     if has_caching_hints(method) {
-        members.set_if_absent("ttlMs", &RawJson::of(&0));
+        match lifetime.map(|lifetime| u64::try_from(lifetime.as_millis())) {
+            Some(Ok(millis)) => members.set("ttlMs", &RawJson::of(&millis)),
+            _ => members.set_if_absent("ttlMs", &RawJson::of(&0)),
+        }
         members.set_if_absent("cacheScope", &RawJson::of(&"private"));
     }
     if let Some(info) = server_info {
-        let old = members.get("_meta").unwrap_or("{}").to_owned();
-        if let Ok(mut meta) = Members::parse(old.as_bytes()) {
-            // Also over the upstream's own, which holds its icons.
-            meta.set(meta::SERVER_INFO, info);
-            members.set("_meta", &meta.write());
-        }
+        // Also over the upstream's own, which holds its icons.
+        members.set_within("_meta", meta::SERVER_INFO, info);
     }
     members.write()
 }
@@ -598,17 +604,17 @@ mod tests {
         let result = RawJson::parse(Bytes::from_static(br#"{"tools":[1.0]}"#)).unwrap();
         let info = RawJson::parse(Bytes::from_static(br#"{"name":"s"}"#)).unwrap();
         assert_eq!(
-            to_modern("tools/list", &result, Some(&info)).as_bytes(),
+            to_modern("tools/list", &result, None, Some(&info)).as_bytes(),
             br#"{"tools":[1.0],"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s"}}}"#
         );
         assert_eq!(
-            to_modern("tools/call", &result, None).as_bytes(),
+            to_modern("tools/call", &result, None, None).as_bytes(),
             br#"{"tools":[1.0],"resultType":"complete"}"#
         );
         let own = br#"{"_meta":{"io.modelcontextprotocol/serverInfo":{"icons":[1]},"x":1.0}}"#;
         let own = RawJson::parse(Bytes::from_static(own)).unwrap();
         assert_eq!(
-            to_modern("tools/call", &own, Some(&info)).as_bytes(),
+            to_modern("tools/call", &own, None, Some(&info)).as_bytes(),
             br#"{"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s"},"x":1.0},"resultType":"complete"}"#
         );
     }

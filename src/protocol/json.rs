@@ -147,6 +147,32 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// Sets a member of the object that the member `key` is; makes that object where there is none.
+    pub fn set_within(&mut self, key: &str, inner_key: &str, value: &RawJson) {
+        let old = self.get(key).map(str::to_owned);
+        let inner = old.as_deref().map(|text| Members::parse(text.as_bytes()));
+        let mut inner = inner.and_then(Result::ok).unwrap_or_else(Members::empty);
+        inner.set(inner_key, value);
+        let inner = inner.write();
+        self.set(key, &inner);
+    }
+
+    /// Adds a value behind the others of the array that the member `key` is; does nothing where there
+    /// is none.
+    pub fn push_to(&mut self, key: &str, value: &RawJson) {
+        let Some(array) = self.get(key).and_then(|text| text.trim().strip_suffix(']')) else {
+            return;
+        };
+        let comma = if array.trim_end().ends_with('[') {
+            ""
+        } else {
+            ","
+        };
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let array = format!("{array}{comma}{value}]");
+        self.set(key, &RawJson(array.into()));
+    }
+
     /// Removes every member for which `condition` holds; says whether there was one.
     pub fn remove_where(&mut self, condition: impl Fn(&str) -> bool) -> bool {
         let before = self.0.len();
@@ -339,6 +365,33 @@ mod tests {
         members.set_if_absent("a", &RawJson::of(&9));
         members.set_if_absent("b", &RawJson::of(&"two"));
         assert_eq!(text(&members), r#"{"a":1,"b":"two"}"#);
+    }
+
+    #[test]
+    fn a_member_of_a_member_is_set_and_its_neighbours_stay() {
+        let mut members = Members::parse(br#"{"_meta":{"a": 1.0},"x":1}"#).unwrap();
+        members.set_within("_meta", "b", &RawJson::of(&true));
+        members.set_within("x", "b", &RawJson::of(&true));
+        members.set_within("y", "b", &RawJson::of(&true));
+        assert_eq!(
+            text(&members),
+            r#"{"_meta":{"a":1.0,"b":true},"x":{"b":true},"y":{"b":true}}"#
+        );
+    }
+
+    #[test]
+    fn a_value_is_put_behind_the_others_of_an_array() {
+        for (before, after) in [
+            (r#"{"a":[1, 2 ] }"#, r#"{"a":[1, 2 ,{}]}"#),
+            (r#"{"a":[ ]}"#, r#"{"a":[ {}]}"#),
+            (r#"{"a":["["]}"#, r#"{"a":["[",{}]}"#),
+            (r#"{"a":5}"#, r#"{"a":5}"#),
+            ("{}", "{}"),
+        ] {
+            let mut members = Members::parse(before.as_bytes()).unwrap();
+            members.push_to("a", &RawJson::of(&serde_json::json!({})));
+            assert_eq!(text(&members), after);
+        }
     }
 
     #[test]

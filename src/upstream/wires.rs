@@ -66,6 +66,14 @@ impl Wires {
         self.modern_only.load(Ordering::Relaxed)
     }
 
+    /// Whether the server was asked, and does not speak the modern wire.
+    pub(super) fn is_legacy_only(&self) -> bool {
+        self.known
+            .load()
+            .as_ref()
+            .is_some_and(|known| known.modern.is_none())
+    }
+
     /// The server refused the handshake of the legacy era, and speaks the modern wire.
     pub(super) fn set_modern_only(&self) {
         self.modern_only.store(true, Ordering::Relaxed);

@@ -11,6 +11,7 @@ mod access;
 mod admin;
 mod approvals;
 mod arguments;
+mod caching;
 mod clients_api;
 mod commands;
 mod configuration;

@@ -30,7 +30,7 @@ async fn act(bridge: &Bridge) -> Reply {
 /// Lets the bridge find a healthy house, then spoils the next request.
 async fn spoil(bridge: &Bridge, house: &DemoHouse, fault: &Fault) {
     house.set_fault(None);
-    bridge.rpc("tools/list", json!({})).await.result();
+    bridge.call("llm__GetDateTime", json!({})).await.result();
     house.set_fault(Some(fault.clone()));
 }
 
@@ -53,7 +53,8 @@ async fn assert_told(
         .to_owned();
     assert_eq!(text.contains("Outcome unknown"), unknown, "{text}");
     spoil(bridge, house, &fault).await;
-    let list = bridge.rpc("tools/list", json!({})).await;
+    // One that was never asked for in good times, so that there is no old one to give.
+    let list = bridge.rpc("prompts/list", json!({})).await;
     assert_eq!((list.status, list.code().as_str()), (200, code), "{list:?}");
     assert!((-32019..=-32000).contains(&list.json()["error"]["code"].as_i64().unwrap()));
     spoil(bridge, house, &fault).await;

@@ -8,4 +8,4 @@
 
 mod dispatch;
 
-use mcp_bridge::{error, protocol, resilience, upstream};
+use mcp_bridge::{cache, error, protocol, resilience, upstream};

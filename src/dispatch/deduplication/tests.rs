@@ -62,6 +62,22 @@ fn a_read_does_not_join_one_that_began_before_a_change() {
 }
 
 #[test]
+fn of_two_reads_one_may_be_outdated_and_a_write_never_is() {
+    let (now, mut shared) = (start(), Shared::new(SETTINGS));
+    let before = lead(&mut shared, now, read(1));
+    let other = lead(&mut shared, now, read(2));
+    let key = lead(&mut shared, now, keyed(1, 1));
+    shared.outdate(before);
+    shared.outdate(key);
+    let after = lead(&mut shared, now, read(1));
+    shared.outdate(before);
+    shared.finish(now, before, before, 10);
+    assert_eq!(shared.arrive(now, read(1)), Arrival::Join(after));
+    assert_eq!(shared.arrive(now, read(2)), Arrival::Join(other));
+    assert_eq!(shared.arrive(now, keyed(1, 1)), Arrival::Join(key));
+}
+
+#[test]
 fn a_write_repeated_within_two_seconds_of_the_first_gets_its_answer() {
     let (now, mut shared) = (start(), Shared::new(SETTINGS));
     let first = lead(&mut shared, now, write(1));

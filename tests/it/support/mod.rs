@@ -10,6 +10,7 @@ pub(crate) mod program;
 pub(crate) mod script;
 pub(crate) mod secrets;
 pub(crate) mod supervisor;
+pub(crate) mod upstream;
 pub(crate) mod websocket;
 
 pub(crate) use bridge::Bridge;

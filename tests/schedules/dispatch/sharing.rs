@@ -50,7 +50,9 @@ impl House {
 /// Boards as a caller that cannot have been refused.
 fn board(flights: &Arc<Flights>, house: &Arc<House>, key: Key) -> Result<Seat, Outcome> {
     let writes = !matches!(key, Key::Read(_));
-    match flights.board(Some(key), writes, |flight| house.clone().execute(flight)) {
+    match flights.board(Some(key), None, writes, |flight| {
+        house.clone().execute(flight)
+    }) {
         Boarding::Seated(seat) => Ok(seat),
         Boarding::Replayed(outcome) => Err(outcome),
         Boarding::Mismatch => panic!("the key is always the same"),

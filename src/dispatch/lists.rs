@@ -1,0 +1,104 @@
+//! Lists that the bridge asks for by itself: for the rights of a caller, and to tell of changes.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+use super::answers::List;
+use super::{Call, Dispatcher, Wishes, local};
+use crate::error::Failure;
+use crate::protocol::json::RawJson;
+use crate::protocol::message::{Id, Payload, Request};
+use crate::protocol::revision::Revision;
+
+/// Pages of a list of tools that are asked for.
+const MAX_PAGES: usize = 100;
+/// How long an upstream that was never asked may take to say what it offers.
+const GREETING: Duration = Duration::from_secs(10);
+
+impl Dispatcher {
+    /// Asks for the list of tools, in the name of a caller whose rights depend on it.
+    pub(super) async fn list_tools(&self, call: &Call, deadline: Instant) -> Result<(), Failure> {
+        let mut cursor = None;
+        for _ in 0..MAX_PAGES {
+            let params = cursor.map(|cursor: String| RawJson::of(&json!({"cursor": cursor})));
+            let list = Call {
+                request: Request::new(Id::number(0), "tools/list", params),
+                revision: Revision::NEWEST_LEGACY,
+                wishes: Wishes::default(),
+                mirrored: http::HeaderMap::new(),
+                downstream: None,
+                ..call.clone()
+            };
+            let nature = self.screening.nature(&list);
+            let answer = self.recall(&list, &nature, deadline).await?;
+            let Payload::Result(result) = &answer.payload else {
+                break;
+            };
+            self.learn(&list.request, result);
+            cursor = result
+                .members()
+                .and_then(|m| Some(m.get_str("nextCursor")?.into_owned()));
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns from the answer to a request for the list of tools or a page of it.
+    fn learn(&self, request: &Request, result: &RawJson) {
+        self.screening.learn(request, result);
+        self.mirrors.learn(result);
+    }
+
+    /// Hears of every list that really differs from what it was before. A listener that falls behind
+    /// misses the oldest of them, and is told so.
+    pub fn list_changes(&self) -> broadcast::Receiver<List> {
+        self.road.answers.listen()
+    }
+
+    /// Asks for lists again when they may have changed, as long as somebody listens, and when Home
+    /// Assistant has started, so that they are at hand when it is gone. Never ends.
+    pub async fn follow_lists(&self) {
+        loop {
+            self.road.answers.lists_due().await;
+            if !self.road.answers.lists_are_wanted() || self.is_away() {
+                continue;
+            }
+            let upstream = local::introduction(&self.road.upstream, GREETING).await;
+            for list in List::ALL {
+                if upstream.offers(list.capability()) {
+                    self.ask_for(list).await;
+                }
+            }
+        }
+    }
+
+    /// Sees to it that a list is fresh.
+    async fn ask_for(&self, list: List) {
+        let request = Request::new(Id::number(0), list.method(), None);
+        let call = Call::of_the_bridge(request);
+        let nature = self.screening.nature(&call);
+        let Some(question) = self.question(&call, &nature) else {
+            return;
+        };
+        if self.road.answers.lifetime(question).is_zero() {
+            let outcome = {
+                let deadline = call.received + self.settings.call_timeout;
+                self.execute(&call, &nature, Some(question), deadline).await
+            };
+            match outcome.map(|response| response.payload) {
+                Ok(Payload::Result(result)) if list == List::Tools => {
+                    self.learn(&call.request, &result);
+                }
+                Ok(_) => {}
+                Err(failure) => {
+                    tracing::debug!(%failure, list = list.method(), "the list stays as it was");
+                }
+            }
+        }
+    }
+}
