@@ -40,6 +40,7 @@ use tokio::time::Instant;
 use crate::protocol::message::Request;
 use crate::protocol::priority::Priority;
 use crate::protocol::revision::Revision;
+pub use crate::resilience::breaker::State as BreakerState;
 use crate::resilience::budget;
 use crate::upstream::Downstream;
 pub use announcements::{Heard, News};
@@ -140,6 +141,7 @@ impl Call {
             received: Instant::now(),
             wishes: Wishes::default(),
             downstream: None,
+            in_session: false,
         }
     }
 }

@@ -9,6 +9,7 @@ mod body;
 mod connection;
 mod conversation;
 mod cors;
+mod events;
 mod health;
 mod ingress;
 mod legacy_sse;
@@ -73,6 +74,7 @@ pub struct Bridge {
     streams: Arc<streams::Streams>,
     connections: legacy_sse::Connections,
     drained: CancellationToken,
+    watched: events::Streams,
 }
 
 impl Bridge {
@@ -102,6 +104,7 @@ impl Bridge {
             streams: Arc::default(),
             connections: legacy_sse::Connections::default(),
             drained: CancellationToken::new(),
+            watched: events::Streams::default(),
         }
     }
 
@@ -120,6 +123,15 @@ impl Bridge {
     fn has_sessions(&self) -> bool {
         self.settings.legacy_sessions == LegacySessions::Always
             || self.dispatcher.upstream().has_sessions()
+    }
+
+    /// How the bridge is, in one word.
+    fn state(&self) -> &'static str {
+        if self.is_draining() {
+            "stopping"
+        } else {
+            "running"
+        }
     }
 
     fn is_draining(&self) -> bool {

@@ -37,6 +37,11 @@ impl Announcements {
         let _ = self.0.send(notification);
     }
 
+    /// How many listen now.
+    pub(super) fn listeners(&self) -> usize {
+        self.0.receiver_count()
+    }
+
     /// All announcements from now on.
     pub(super) fn listen(&self) -> News {
         News(self.0.subscribe())

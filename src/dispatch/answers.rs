@@ -6,27 +6,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use super::announcements::Announcements;
 use super::record::Counter;
 use super::{Call, keys};
 use crate::cache::{self, Cache, Change, Found, Key, Kind, Policy, State, Ticket};
 use crate::protocol::json::RawJson;
-use crate::protocol::message::{Payload, Request, Response};
+use crate::protocol::message::{Notification, Payload, Request, Response};
 use crate::upstream::Distinctions;
 
 /// Home Assistant's tool that tells the states of exposed entities and nothing else. The name carries
 /// the domain in front, which changes from release to release.
 const LIVE_CONTEXT: &str = "*GetLiveContext";
-/// Changes that a slow listener may fall behind.
-const MAX_BEHIND: usize = 64;
 /// As much of the params as a person needs to tell two questions apart.
 const MAX_SHOWN: usize = 120;
 /// Changes come in swarms: lists are asked for again when it has been quiet for so long,
 const QUIET: Duration = Duration::from_millis(300);
 /// but no later than this after the first one.
 const SWARM: Duration = Duration::from_secs(3);
+
+/// However short the life of a list is, it is not asked for more often than this while nobody does.
+const SHORTEST_POLL: Duration = Duration::from_secs(1);
 
 /// What is kept, and for how long. The default is nothing.
 #[derive(Debug, Clone, Default)]
@@ -62,6 +64,21 @@ impl List {
             Self::Tools => "notifications/tools/list_changed",
             Self::Prompts => "notifications/prompts/list_changed",
             Self::Resources => "notifications/resources/list_changed",
+        }
+    }
+
+    /// The list whose change a server announces.
+    pub(super) fn announced_by(notification: &Notification) -> Option<Self> {
+        let mut lists = Self::ALL.into_iter();
+        lists.find(|list| notification.method == list.notification())
+    }
+
+    /// The kind of its answers.
+    pub(super) const fn kind(self) -> Kind {
+        match self {
+            Self::Tools => Kind::Tools,
+            Self::Prompts => Kind::Prompts,
+            Self::Resources => Kind::Resources,
         }
     }
 
@@ -108,7 +125,8 @@ pub(super) struct Answers {
     without_events: Duration,
     cache: Mutex<Cache>,
     refreshing: Mutex<HashSet<Key>>,
-    listeners: broadcast::Sender<List>,
+    /// Where changed lists are told.
+    announcements: Arc<Announcements>,
     /// Wakes whoever asks for lists again that may have changed.
     lists_touched: Notify,
     /// Whether the lists are wanted even if nobody listens: so that they are there when Home
@@ -118,7 +136,7 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    pub(super) fn new(settings: &Settings) -> Arc<Self> {
+    pub(super) fn new(settings: &Settings, announcements: Arc<Announcements>) -> Arc<Self> {
         let own = settings.tools.iter().map(String::as_str);
         Arc::new(Self {
             enabled: settings.enabled,
@@ -126,7 +144,7 @@ impl Answers {
             without_events: settings.bounds.list_ttl_without_events,
             cache: Mutex::new(Cache::new(settings.bounds)),
             refreshing: Mutex::default(),
-            listeners: broadcast::Sender::new(MAX_BEHIND),
+            announcements,
             lists_touched: Notify::new(),
             lists_wanted: AtomicBool::new(false),
             stale: Counter::default(),
@@ -179,8 +197,8 @@ impl Answers {
         let differs = lock(&self.cache).keep(ticket, &shown(request), result);
         if let Some(list) = differs.and_then(List::of) {
             tracing::info!(?list, "the list changed");
-            // Nobody may be listening.
-            let _ = self.listeners.send(list);
+            let notification = Notification::new(list.notification(), None);
+            self.announcements.announce(notification);
         }
     }
 
@@ -214,10 +232,6 @@ impl Answers {
         lock(&self.cache).flush()
     }
 
-    pub(super) fn listen(&self) -> broadcast::Receiver<List> {
-        self.listeners.subscribe()
-    }
-
     /// Whether the caller is the one who asks again; until the permission is dropped, nobody else
     /// is.
     pub(super) fn may_refresh(self: &Arc<Self>, question: Question) -> Option<Refreshing> {
@@ -232,7 +246,8 @@ impl Answers {
     /// Waits until lists should be asked for again: when it is quiet after something may have changed
     /// them, or when their time is over.
     pub(super) async fn lists_due(&self) {
-        let over = Instant::now() + lock(&self.cache).list_lifetime();
+        let lifetime = lock(&self.cache).list_lifetime();
+        let over = Instant::now() + lifetime.max(SHORTEST_POLL);
         if timeout_at(over, self.lists_touched.notified())
             .await
             .is_err()
@@ -252,14 +267,14 @@ impl Answers {
     /// Whether somebody wants the lists to be asked for again.
     pub(super) fn lists_are_wanted(&self) -> bool {
         let wanted = self.lists_wanted.swap(false, Ordering::Relaxed);
-        self.enabled && (wanted || self.listeners.receiver_count() > 0)
+        self.enabled && (wanted || self.announcements.listeners() > 0)
     }
 
     /// The figures now; nothing if nothing is kept.
     pub(super) fn figures(&self) -> Option<Figures> {
         self.enabled.then(|| Figures {
             stale: self.stale.total(),
-            listeners: self.listeners.receiver_count(),
+            listeners: self.announcements.listeners(),
             cache: lock(&self.cache).figures(now()),
         })
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use super::answers::List;
@@ -52,12 +51,6 @@ impl Dispatcher {
     fn learn(&self, request: &Request, result: &RawJson) {
         self.screening.learn(request, result);
         self.mirrors.learn(result);
-    }
-
-    /// Hears of every list that really differs from what it was before. A listener that falls behind
-    /// misses the oldest of them, and is told so.
-    pub fn list_changes(&self) -> broadcast::Receiver<List> {
-        self.road.answers.listen()
     }
 
     /// Asks for lists again when they may have changed, as long as somebody listens, and when Home

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::announcements::{Announcements, News};
-use super::answers::{Answers, Question};
+use super::answers::{Answers, List, Question};
 use super::approvals::{Question as Approvable, Request as Approval};
 use super::cancellation::Cancellations;
 use super::classify::Nature;
@@ -18,7 +18,7 @@ use super::mirrors::Mirrors;
 use super::queue::{Arrival, Effect};
 use super::record::{Counters, Record};
 use super::retry::Retries;
-use super::scheduler::Scheduler;
+use super::scheduler::{Figures as QueueFigures, Scheduler};
 use super::screening::Screening;
 use super::writes::Writes;
 use super::{Call, Figures, Settings, local};
@@ -44,7 +44,7 @@ pub struct Dispatcher {
     flights: Arc<Flights>,
     writes: Writes,
     pub(super) mirrors: Mirrors,
-    announcements: Announcements,
+    announcements: Arc<Announcements>,
     cancellations: Arc<Cancellations>,
     pub(super) road: Arc<Road>,
     counters: Counters,
@@ -54,18 +54,19 @@ impl Dispatcher {
     /// A dispatcher in front of one upstream.
     pub fn new(settings: Settings, upstream: Arc<Upstream>) -> Self {
         let insight = upstream.insight().cloned();
+        let announcements = Arc::<Announcements>::default();
         let road = Road {
             scheduler: Scheduler::new(settings.scheduler),
             retries: Retries::new(),
             upstream,
-            answers: Answers::new(&settings.answers),
+            answers: Answers::new(&settings.answers, announcements.clone()),
         };
         Self {
             screening: Screening::new(&settings).knowing(insight),
             flights: Flights::new(settings.deduplication),
             writes: Writes::default(),
             mirrors: Mirrors::default(),
-            announcements: Announcements::default(),
+            announcements,
             cancellations: Arc::default(),
             road: Arc::new(road),
             counters: Counters::default(),
@@ -299,6 +300,9 @@ impl Dispatcher {
     /// Tells all clients that listen what belongs to no call: a list that changed, a resource that
     /// was updated.
     pub fn announce(&self, notification: Notification) {
+        if let Some(list) = List::announced_by(&notification) {
+            self.changed(&Change::Announced(list.kind()));
+        }
         self.announcements.announce(notification);
     }
 
@@ -385,6 +389,11 @@ impl Dispatcher {
             queue: self.road.scheduler.figures(),
             retries: self.road.retries.figures(),
         }
+    }
+
+    /// The figures of the queue alone.
+    pub fn queue_figures(&self) -> QueueFigures {
+        self.road.scheduler.figures()
     }
 
     /// The upstream behind it.

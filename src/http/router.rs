@@ -9,8 +9,8 @@ use tower::util::MapRequest;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    Bridge, Guard, address_token, cors, health, ingress, legacy_sse, mcp, network, reply, rest,
-    status, websocket,
+    Bridge, Guard, address_token, cors, events, health, ingress, legacy_sse, mcp, network, reply,
+    rest, status, websocket,
 };
 
 /// The listener for clients in the network.
@@ -23,6 +23,10 @@ pub fn lan(bridge: Arc<Bridge>) -> Router {
         .route(
             "/mcp/status",
             get(status::get).fallback(reply::wrong_method_get),
+        )
+        .route(
+            "/mcp/events",
+            get(events::get).fallback(reply::wrong_method_get),
         )
         .route(
             "/mcp/ws",

@@ -76,11 +76,7 @@ pub(super) fn snapshot(bridge: &Bridge) -> Response {
     let known = health.last_answer.is_some() || trouble.is_some();
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
-        state: if bridge.is_draining() {
-            "stopping"
-        } else {
-            "running"
-        },
+        state: bridge.state(),
         uptime_s: bridge.started.elapsed().as_secs(),
         clients: bridge.access.active_clients(),
         front_door_open: bridge.access.is_open(),

@@ -1,13 +1,14 @@
 //! What is kept of the upstream's answers: saved requests, never an answer that is known to be old,
 //! and an old one rather than none.
 
+use futures_util::FutureExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mcp_bridge::app::find_upstream;
 use mcp_bridge::cache::Change;
 use mcp_bridge::config::{Environment, Flags, load};
-use mcp_bridge::dispatch::{Call, Caller, Dispatcher, List, Wishes};
+use mcp_bridge::dispatch::{Call, Caller, Dispatcher, Heard, Wishes};
 use mcp_bridge::protocol::json::RawJson;
 use mcp_bridge::protocol::message::{Id, Payload, Request};
 use mcp_bridge::protocol::priority::Priority;
@@ -172,7 +173,7 @@ async fn one_broken_script_takes_no_tools_away() {
 async fn a_modern_client_hears_how_long_an_answer_keeps() {
     let upstream = Upstream::start().await;
     let bridge = before(&upstream, &[]).await;
-    let tools = || crate::mcp_http::modern_post(&bridge, "tools/list", json!({}));
+    let tools = || crate::support::bridge::modern_post(&bridge, "tools/list", json!({}));
     // The first question finds out in which eras the server speaks.
     send(tools()).await.result();
     let before = upstream.asked("tools/list");
@@ -214,6 +215,7 @@ async fn ask(dispatcher: &Dispatcher, method: &str, params: Value) -> String {
         received: Instant::now(),
         wishes: Wishes::default(),
         downstream: None,
+        in_session: false,
     };
     match dispatcher.handle(call).await.unwrap().payload {
         Payload::Result(result) => String::from_utf8(result.as_bytes().to_vec()).unwrap(),
@@ -251,7 +253,7 @@ async fn who_listens_hears_of_a_list_once_it_really_differs() {
     let dispatcher = dispatcher(&upstream).await;
     let follower = dispatcher.clone();
     let following = tokio::spawn(async move { follower.follow_lists().await });
-    let mut changes = dispatcher.list_changes();
+    let mut news = dispatcher.news();
     dispatcher.changed(&Change::Connected);
     dispatcher.changed(&Change::Started);
     upstream.until_asked("tools/list", 1).await;
@@ -259,8 +261,11 @@ async fn who_listens_hears_of_a_list_once_it_really_differs() {
     upstream.until_asked("tools/list", 2).await;
     upstream.add_tool("script__night");
     dispatcher.changed(&Change::Scripts);
-    assert_eq!(changes.recv().await.unwrap(), List::Tools);
-    assert!(changes.is_empty());
+    let Heard::One(heard) = news.next().await else {
+        panic!("it fell behind");
+    };
+    assert_eq!(heard.method, "notifications/tools/list_changed");
+    assert!(news.next().now_or_never().is_none());
     assert_eq!(upstream.asked("tools/list"), 3);
     assert_eq!(upstream.asked("prompts/list"), 0, "it has none");
     following.abort();

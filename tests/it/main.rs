@@ -18,6 +18,7 @@ mod configuration;
 mod conformance;
 mod documentation;
 mod eras;
+mod events;
 mod exactly_once;
 mod hostile_input;
 mod http_sse;
