@@ -19,6 +19,7 @@ use crate::dispatch::{BreakerState, Heard, List, News};
 use crate::error::{Code, Failure};
 use crate::protocol::message::Notification;
 use crate::protocol::sse;
+use crate::upstream::Presence;
 
 /// Streams at the same time.
 const MAX_STREAMS: usize = 64;
@@ -59,18 +60,22 @@ struct Condition {
     breaker: BreakerState,
     /// Whether the upstream answered when it was last asked; nothing if it never was.
     reachable: Option<bool>,
+    /// How Home Assistant itself is, as far as it tells; nothing if the upstream is none.
+    home_assistant: Option<Presence>,
 }
 
 impl Condition {
     fn of(bridge: &Bridge) -> Self {
         let queue = bridge.dispatcher.queue_figures();
-        let health = bridge.dispatcher.upstream().health();
+        let upstream = bridge.dispatcher.upstream();
+        let health = upstream.health();
         let known = health.last_answer.is_some() || health.trouble.is_some();
         Self {
             state: bridge.state(),
             queue: queue.queue.mode,
             breaker: queue.breaker.state,
             reachable: known.then_some(health.trouble.is_none()),
+            home_assistant: upstream.insight().map(|insight| insight.presence()),
         }
     }
 }
