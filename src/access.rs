@@ -21,6 +21,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::dispatch::guard::Guard;
@@ -72,6 +73,8 @@ pub struct Access {
     settings: Settings,
     registry: Registry,
     clients: ArcSwap<Vec<Arc<Client>>>,
+    /// Told when they were read anew.
+    refreshed: watch::Sender<()>,
     seen: Mutex<Option<Stamp>>,
     anyone: Option<Arc<Client>>,
     brake: Mutex<Brake>,
@@ -102,6 +105,7 @@ impl Access {
             settings,
             registry,
             clients: ArcSwap::default(),
+            refreshed: watch::Sender::new(()),
             seen: Mutex::new(None),
             anyone,
             last_seen: Notes::new(last_seen),
@@ -128,7 +132,26 @@ impl Access {
         }
         let clients = loaded?.into_iter().map(Arc::new).collect();
         self.clients.store(Arc::new(clients));
+        self.refreshed.send_replace(());
         Ok(true)
+    }
+
+    /// A client that came in earlier, on its terms of now; nothing if it would not come in any more.
+    pub fn renewed(&self, client: &Client) -> Option<Arc<Client>> {
+        match &self.anyone {
+            Some(anyone) if **anyone == *client => Some(anyone.clone()),
+            _ => identity::renewed(&self.clients.load(), client),
+        }
+    }
+
+    /// Waits until a client that came in earlier would not come in any more.
+    pub async fn dismissed(&self, client: &Client) {
+        let mut refreshed = self.refreshed.subscribe();
+        while self.renewed(client).is_some() {
+            if refreshed.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Who sent a request that came from `peer` with these `X-Forwarded-For` headers.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::certificate::Certificate;
-use super::client::Client;
+use super::client::{Client, Credential};
 use super::token::{Token, TokenHash};
 use crate::error::{Code, Failure};
 
@@ -92,6 +92,23 @@ fn holder<'a>(clients: &'a [Arc<Client>], hash: &TokenHash) -> Result<&'a Arc<Cl
     } else {
         Ok(client)
     }
+}
+
+/// Who a client is now that came in earlier; nothing if none of its tokens and certificates opens any
+/// more.
+pub(super) fn renewed(clients: &[Arc<Client>], earlier: &Client) -> Option<Arc<Client>> {
+    let is_same = |client: &&Arc<Client>| {
+        client.name == earlier.name && client.created == earlier.created && client.is_active()
+    };
+    let client = clients.iter().find(is_same)?;
+    let is_kept = |token: &Credential| {
+        let is_over = token.expires.is_some_and(|end| end <= Timestamp::now());
+        !is_over && earlier.tokens.iter().any(|old| old.sha256 == token.sha256)
+    };
+    let mut certificates = client.terms.certificates.iter();
+    let opens = client.tokens.iter().any(is_kept)
+        || certificates.any(|kept| earlier.terms.certificates.contains(kept));
+    (client.enabled && opens).then(|| client.clone())
 }
 
 /// The client that a certificate stands for.

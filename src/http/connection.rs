@@ -71,14 +71,14 @@ impl Connection {
     /// Takes a message of its client; whatever is to be said about it comes out of the connection.
     ///
     /// # Errors
-    /// What makes the text unreadable.
+    /// What makes the text unreadable, or why the client is not let in any more.
     pub(super) fn take(
         self: &Arc<Self>,
         sender: Sender,
         text: &Bytes,
         place: OwnedSemaphorePermit,
     ) -> Result<(), Failure> {
-        let sender = sender.on_connection(self.session.get().cloned());
+        let sender = sender.on_connection(self.session.get().cloned())?;
         let settings = &self.bridge.settings;
         match Body::parse(text, settings.max_depth)? {
             Body::One(Message::Request(request)) => self.request(sender, request, place),

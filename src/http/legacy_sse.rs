@@ -88,6 +88,7 @@ fn open(
         beginning: Some(beginning),
         connection,
         outgoing,
+        sender,
         id,
     };
     let events = stream::unfold(reader, |mut reader| async {
@@ -102,6 +103,7 @@ struct Reader {
     beginning: Option<Bytes>,
     connection: Arc<Connection>,
     outgoing: Outgoing,
+    sender: Sender,
     id: String,
 }
 
@@ -115,6 +117,7 @@ impl Reader {
             message = self.outgoing.next() => Some(sse::encode_message(&message?)),
             () = self.connection.bridge().drained.cancelled() => None,
             () = self.connection.too_slow() => None,
+            () = self.sender.dismissed() => None,
             () = sleep(KEEP_ALIVE) => Some(sse::COMMENT),
         }
     }

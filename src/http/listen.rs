@@ -12,6 +12,7 @@ use futures_util::stream;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::messages::Sender;
 use super::outlet::KEEP_ALIVE;
 use super::session::Session;
 use super::{Bridge, reply};
@@ -137,18 +138,19 @@ impl Ear {
 }
 
 /// The stream of one who listens over HTTP, which begins with `beginning`.
-pub(super) fn answer(beginning: Bytes, listener: Listener) -> HttpResponse {
-    let state = (Some(beginning), listener);
-    let events = stream::unfold(state, |(beginning, mut listener)| async {
+pub(super) fn answer(beginning: Bytes, listener: Listener, sender: Sender) -> HttpResponse {
+    let state = (Some(beginning), listener, sender);
+    let events = stream::unfold(state, |(beginning, mut listener, sender)| async {
         let event = if let Some(beginning) = beginning {
             beginning
         } else {
             tokio::select! {
                 message = listener.next() => sse::encode_message(&message?),
+                () = sender.dismissed() => return None,
                 () = sleep(KEEP_ALIVE) => sse::COMMENT,
             }
         };
-        Some((Ok::<_, Infallible>(event), (None, listener)))
+        Some((Ok::<_, Infallible>(event), (None, listener, sender)))
     });
     reply::events(Body::from_stream(events))
 }

@@ -119,7 +119,7 @@ fn events(bridge: &Arc<Bridge>, request: HttpRequest) -> Result<HttpResponse, Fa
         listener.catch_up();
     }
     let beginning = sse::encode_beginning("notifications", RETRY);
-    Ok(listen::answer(beginning, listener))
+    Ok(listen::answer(beginning, listener, sender))
 }
 
 async fn answer(bridge: &Arc<Bridge>, request: HttpRequest) -> Result<HttpResponse, Failure> {
@@ -158,7 +158,7 @@ async fn answer_one(
     };
     if revision.is_modern() {
         if request.method == LISTEN {
-            return listen(bridge, request, form).await;
+            return listen(bridge, sender, request, form).await;
         }
         return Ok(converse(bridge, sender, request, revision, form).await);
     }
@@ -180,13 +180,18 @@ fn refused(failure: &Failure, request: Request, form: Form) -> HttpResponse {
 }
 
 /// The stream of a `subscriptions/listen`.
-async fn listen(bridge: &Bridge, request: Request, form: Form) -> Result<HttpResponse, Failure> {
+async fn listen(
+    bridge: &Bridge,
+    sender: Sender,
+    request: Request,
+    form: Form,
+) -> Result<HttpResponse, Failure> {
     if form == Form::Json {
         let why = "subscriptions/listen is answered as text/event-stream";
         return Err(Failure::with(Code::NotAcceptable, why));
     }
     Ok(match Listener::modern(bridge, &request).await {
-        Ok(listener) => listen::answer(sse::COMMENT, listener),
+        Ok(listener) => listen::answer(sse::COMMENT, listener, sender),
         Err(failure) => refused(&failure, request, form),
     })
 }

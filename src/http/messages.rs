@@ -139,13 +139,23 @@ impl Sender {
     }
 
     /// The same sender on a connection in which this session was opened, now.
-    pub(super) fn on_connection(self, session: Option<Arc<Session>>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`Code::TokenRevoked`], if the client would not come in any more.
+    pub(super) fn on_connection(self, session: Option<Arc<Session>>) -> Result<Self, Failure> {
+        let client = self.bridge.access.renewed(&self.client);
+        Ok(Self {
+            client: client.ok_or_else(|| Failure::new(Code::TokenRevoked))?,
             received: Instant::now(),
             session,
             is_bare: true,
             ..self
-        }
+        })
+    }
+
+    /// Waits until the client would not come in any more.
+    pub(super) async fn dismissed(&self) {
+        self.bridge.access.dismissed(&self.client).await;
     }
 
     /// The client.

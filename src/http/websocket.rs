@@ -132,6 +132,9 @@ async fn relay(
                 }
             }
             () = sleep_until(silent_until) => {}
+            () = sender.dismissed() => {
+                return End::Closed(close_code::POLICY, "the token is not good any more");
+            }
             () = connection.bridge().drained.cancelled() => {
                 return End::Closed(close_code::AWAY, "the bridge stops");
             }

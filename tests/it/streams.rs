@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::support::Bridge;
-use crate::support::bridge::{house, send};
+use crate::support::bridge::{house, modern_post, send};
 use crate::support::events::{Event, Events};
 use crate::support::inside::Inside;
 use crate::support::script::Script;
@@ -189,4 +189,25 @@ async fn the_last_reader_has_the_stream() {
         last = Some(message);
     }
     assert_eq!(last.unwrap()["id"], "Desk Lamp");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_of_a_client_that_is_revoked_end() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let get = |path| bridge.request(Method::GET, path).header(ACCEPT, EVENTS);
+    let nothing = json!({"notifications": {}});
+    let listen = modern_post(&bridge, "subscriptions/listen", nothing).header(ACCEPT, EVENTS);
+    let mut streams = [
+        Events::of(get("/mcp").header(VERSION, "2025-06-18")).await,
+        Events::of(get("/sse")).await,
+        Events::of(listen).await,
+    ];
+    for stream in &mut streams {
+        assert!(stream.next().await.is_some());
+    }
+    bridge.command(&["token", "revoke", "default"]);
+    for stream in &mut streams {
+        assert_eq!(stream.next().await, None);
+    }
 }

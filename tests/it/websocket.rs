@@ -376,3 +376,22 @@ async fn a_websocket_counts_as_a_connection() {
     drop(socket);
     assert_eq!(waiting.await.unwrap().status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_its_client_may_do_changes_on_an_open_connection_and_its_end_ends_it() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let mut socket = connect(&bridge).await;
+    let arguments = json!({"name": "Kitchen Light", "brightness": 5});
+    let light = json!({"name": "light__HassLightSet", "arguments": arguments});
+    let answer = ask(&mut socket, "tools/call", light.clone()).await;
+    assert_ne!(answer["result"]["isError"], true, "{answer}");
+    let looking = r#"{"read_only": true}"#;
+    bridge.command(&["rights", "set", "default", "--rights", looking]);
+    while ask(&mut socket, "tools/call", light.clone()).await["result"]["isError"] != true {}
+    bridge.command(&["token", "revoke", "default"]);
+    let Message::Close(Some(close)) = next(&mut socket).await else {
+        panic!("no reason");
+    };
+    assert_eq!(close.code, CloseCode::Policy);
+}
