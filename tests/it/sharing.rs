@@ -54,9 +54,8 @@ async fn identical_reads_at_the_same_time_are_one_read() {
             )
         })
         .collect();
-    bridge
-        .until(|status| status["calls"]["in_progress"] == 6)
-        .await;
+    // A call in progress has not necessarily found the one that it joins.
+    bridge.until(|status| status["calls"]["joined"] == 5).await;
     first.abort();
     bridge
         .until(|status| status["calls"]["in_progress"] == 5)
@@ -66,8 +65,6 @@ async fn identical_reads_at_the_same_time_are_one_read() {
         assert_eq!(other.await.unwrap().result()["isError"], false);
     }
     assert_eq!(house.executed().len(), 1);
-    let status = bridge.status().await;
-    assert!(status["calls"]["joined"].as_u64().unwrap() >= 4, "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
