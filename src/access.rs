@@ -12,6 +12,7 @@ mod origin;
 mod quota;
 mod registry;
 pub mod rights;
+mod sessions;
 mod token;
 
 use std::net::IpAddr;
@@ -298,6 +299,14 @@ impl Access {
     /// Whether nobody needs a token.
     pub const fn is_open(&self) -> bool {
         self.anyone.is_some()
+    }
+
+    /// The token of the first start, for as long as it is kept.
+    ///
+    /// # Errors
+    /// See [`Registry::first_token`].
+    pub fn first_token(&self) -> Result<Token, RegistryError> {
+        self.registry.first_token()
     }
 
     /// How many clients may come in.

@@ -101,15 +101,16 @@ impl App {
         } = find_upstream(&settings).await?;
         let upstream = Arc::new(upstream);
         let dispatcher = Arc::new(Dispatcher::new(settings.dispatch, upstream.clone()));
-        let bridge = Arc::new(Bridge::new(
-            settings.http,
-            access.clone(),
-            operators,
-            dispatcher.clone(),
-            way.name(),
-            home_assistant.clone(),
-            &secret,
-        ));
+        let bridge = Arc::new(Bridge::new(http::Parts {
+            settings: settings.http,
+            access: access.clone(),
+            admin: operators,
+            dispatcher: dispatcher.clone(),
+            way: way.name(),
+            home_assistant: home_assistant.clone(),
+            lan: lan.1,
+            secret,
+        }));
         let app = Self {
             lan: lan.1,
             admin: admin.1,

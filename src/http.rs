@@ -28,6 +28,7 @@ mod status;
 mod streams;
 mod websocket;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +59,26 @@ pub struct Settings {
     pub legacy_sessions: LegacySessions,
 }
 
+/// What a bridge is put together from.
+pub struct Parts {
+    /// Bounds of what is read from clients.
+    pub settings: Settings,
+    /// The guard of the listener for clients.
+    pub access: Arc<Access>,
+    /// The guard of the listener for operators.
+    pub admin: Admin,
+    /// The way of a call.
+    pub dispatcher: Arc<Dispatcher>,
+    /// How the upstream was found, for the status.
+    pub way: &'static str,
+    /// What the upstream is a part of, if that is known.
+    pub home_assistant: Option<Arc<HomeAssistant>>,
+    /// Where clients reach the bridge, for the status.
+    pub lan: SocketAddr,
+    /// Signs session ids.
+    pub secret: [u8; 32],
+}
+
 /// What every request needs.
 #[derive(Debug)]
 pub struct Bridge {
@@ -67,6 +88,7 @@ pub struct Bridge {
     dispatcher: Arc<Dispatcher>,
     way: &'static str,
     home_assistant: Option<Arc<HomeAssistant>>,
+    lan: SocketAddr,
     started: Instant,
     stopping: CancellationToken,
     asked: Arc<asked::Asked>,
@@ -78,17 +100,18 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Puts the parts together; `way` is how the upstream was found, for the status,
-    /// `home_assistant` what it is a part of, if that is known, and `secret` signs session ids.
-    pub fn new(
-        settings: Settings,
-        access: Arc<Access>,
-        admin: Admin,
-        dispatcher: Arc<Dispatcher>,
-        way: &'static str,
-        home_assistant: Option<Arc<HomeAssistant>>,
-        secret: &[u8; 32],
-    ) -> Self {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            settings,
+            access,
+            admin,
+            dispatcher,
+            way,
+            home_assistant,
+            lan,
+            secret,
+        } = parts;
         let (started, stopping) = (Instant::now(), CancellationToken::new());
         Self {
             settings,
@@ -97,10 +120,11 @@ impl Bridge {
             dispatcher,
             way,
             home_assistant,
+            lan,
             started,
             stopping,
             asked: Arc::default(),
-            sessions: session::Sessions::new(secret),
+            sessions: session::Sessions::new(&secret),
             streams: Arc::default(),
             connections: legacy_sse::Connections::default(),
             drained: CancellationToken::new(),

@@ -1,13 +1,15 @@
-//! Who may see and change the bridge itself: the holder of the admin token.
+//! Who may see and change the bridge itself: the holder of the admin token, and the browsers that
+//! signed in with it.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
 use super::brake::{Brake, Settings as BrakeSettings, Verdict};
 use super::registry::{Registry, RegistryError};
-use super::token::TokenHash;
+use super::sessions::Sessions;
+use super::token::{Token, TokenHash};
 use crate::error::{Code, Failure};
 
 /// The guard of the admin listener.
@@ -15,6 +17,7 @@ use crate::error::{Code, Failure};
 pub struct Admin {
     token: TokenHash,
     brake: Mutex<Brake>,
+    sessions: Mutex<Sessions>,
 }
 
 impl Admin {
@@ -33,7 +36,12 @@ impl Admin {
             None => registry.admin_token()?.hash(),
         };
         let brake = Mutex::new(Brake::new(brake));
-        Ok(Self { token, brake })
+        let sessions = Mutex::default();
+        Ok(Self {
+            token,
+            brake,
+            sessions,
+        })
     }
 
     /// Checks an admin token that was sent with a request. An address that has sent too many wrong
@@ -58,6 +66,31 @@ impl Admin {
             tracing::warn!(%sender, "too many wrong admin tokens; an address has to wait");
         }
         Err(Failure::new(Code::AdminTokenWrong))
+    }
+
+    /// Signs a browser in; gives the key for its cookie.
+    ///
+    /// # Errors
+    /// Those of [`Admin::check_token`]; [`Code::Internal`] when there are no random numbers.
+    pub fn sign_in(&self, token: &str, sender: IpAddr) -> Result<Token, Failure> {
+        self.check_token(token, sender)?;
+        let key = Token::generate().map_err(|error| Failure::with(Code::Internal, error))?;
+        self.sessions().open(key.hash(), Instant::now());
+        Ok(key)
+    }
+
+    /// Whether the key of a cookie is that of a browser that is signed in.
+    pub fn is_signed_in(&self, key: &str) -> bool {
+        self.sessions().knows(&TokenHash::of(key), Instant::now())
+    }
+
+    /// Signs a browser out.
+    pub fn sign_out(&self, key: &str) {
+        self.sessions().close(&TokenHash::of(key));
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::watch;
@@ -43,6 +44,8 @@ pub(super) struct Flight {
     kind: Option<Kind>,
     writes: bool,
     began: Mutex<Began>,
+    /// When it was over.
+    landed: OnceLock<Instant>,
     outcome: watch::Sender<Option<Outcome>>,
     task: Mutex<Option<AbortHandle>>,
 }
@@ -73,6 +76,14 @@ impl Flight {
     /// Whether somebody still waits for it.
     pub(super) fn is_wanted(&self) -> bool {
         self.outcome.receiver_count() > 0
+    }
+
+    /// When the upstream got it last, and how long it had it.
+    pub(super) fn at_upstream(&self) -> Option<(Instant, Duration)> {
+        let since = self.running_since()?;
+        let until = self.landed.get().copied().unwrap_or_else(Instant::now);
+        let took = until.into_std().saturating_duration_since(since.into_std());
+        Some((since, took))
     }
 
     /// Since when it runs at the upstream.
@@ -138,6 +149,11 @@ impl Seat {
     /// Whether the upstream has seen anything of it.
     pub(super) fn is_running(&self) -> bool {
         self.flight.running_since().is_some()
+    }
+
+    /// The execution itself.
+    pub(super) const fn flight(&self) -> &Arc<Flight> {
+        &self.flight
     }
 
     /// The caller's time is over. Decides, once and for all, whether anything can still come of the
@@ -221,6 +237,7 @@ impl Flights {
             kind,
             writes,
             began: Mutex::new(Began::No),
+            landed: OnceLock::new(),
             outcome: watch::Sender::new(None),
             task: Mutex::new(None),
         });
@@ -258,6 +275,8 @@ impl Flights {
 
     /// The execution is over: keeps what a repetition must get, and tells everybody.
     fn land(&self, flight: &Flight, outcome: Outcome) {
+        // Only its own task lands it, once.
+        let _ = flight.landed.set(Instant::now());
         let mut state = lock(&self.state);
         if let Some(id) = flight.id {
             let executed = outcome

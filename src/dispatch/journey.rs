@@ -16,6 +16,7 @@ use crate::cache::{Change, Ticket};
 use crate::error::{Code, Failure};
 use crate::protocol::message::{Payload, Request, Response};
 use crate::resilience::limit::Class;
+use crate::telemetry::Journal;
 use crate::upstream::{Context, Trouble, Upstream};
 
 /// How often a waiting call hears of its place in the queue.
@@ -28,6 +29,7 @@ pub(super) struct Road {
     pub retries: Retries,
     pub upstream: Arc<Upstream>,
     pub answers: Arc<Answers>,
+    pub journal: Arc<Journal>,
 }
 
 /// One execution: what has to be brought to the upstream, whoever waits for it.
@@ -86,6 +88,7 @@ impl Journey {
             let ticket = self.question.map(|asked| self.road.answers.begin(asked));
             let trouble = match self.exchange().await {
                 Ok(response) => {
+                    self.road.journal.exchanged(true);
                     turn.end(Experience::Answered);
                     self.learn(ticket, &response);
                     return Ok(response);
@@ -94,6 +97,8 @@ impl Journey {
             };
             let waited = turn.waited();
             let experience = retry::experience(&trouble);
+            let well = !matches!(experience, Experience::Trouble { .. });
+            self.road.journal.exchanged(well);
             let pause = self.road.retries.pause(&trouble, self.writes, attempt);
             let Some(pause) = pause.filter(|pause| Instant::now() + *pause < self.deadline) else {
                 turn.end(experience);

@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::answers::List;
+use super::course::Course;
 use super::{Call, Dispatcher, Wishes, local};
 use crate::error::Failure;
 use crate::protocol::json::RawJson;
@@ -19,7 +20,12 @@ const GREETING: Duration = Duration::from_secs(10);
 
 impl Dispatcher {
     /// Asks for the list of tools, in the name of a caller whose rights depend on it.
-    pub(super) async fn list_tools(&self, call: &Call, deadline: Instant) -> Result<(), Failure> {
+    pub(super) async fn list_tools(
+        &self,
+        call: &Call,
+        deadline: Instant,
+        course: &Course,
+    ) -> Result<(), Failure> {
         let mut cursor = None;
         for _ in 0..MAX_PAGES {
             let params = cursor.map(|cursor: String| RawJson::of(&json!({"cursor": cursor})));
@@ -32,7 +38,7 @@ impl Dispatcher {
                 ..call.clone()
             };
             let nature = self.screening.nature(&list);
-            let answer = self.recall(&list, &nature, deadline).await?;
+            let answer = self.recall(&list, &nature, deadline, course).await?;
             let Payload::Result(result) = &answer.payload else {
                 break;
             };
@@ -81,7 +87,9 @@ impl Dispatcher {
         if self.road.answers.lifetime(question).is_zero() {
             let outcome = {
                 let deadline = call.received + self.settings.call_timeout;
-                self.execute(&call, &nature, Some(question), deadline).await
+                let course = Course::default();
+                self.execute(&call, &nature, Some(question), deadline, &course)
+                    .await
             };
             match outcome.map(|response| response.payload) {
                 Ok(Payload::Result(result)) if list == List::Tools => {

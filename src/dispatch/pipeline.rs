@@ -10,6 +10,7 @@ use super::answers::{Answers, List, Question};
 use super::approvals::{Question as Approvable, Request as Approval};
 use super::cancellation::Cancellations;
 use super::classify::Nature;
+use super::course::Course;
 use super::deduplication::Key;
 use super::flights::{Boarding, Flights, GivenUp, Outcome, Seat};
 use super::journey::{Journey, Road};
@@ -31,6 +32,7 @@ use crate::protocol::message::{Id, Notification, Payload, Request, Response};
 use crate::protocol::mirrored::Mirrored;
 use crate::protocol::priority::Priority;
 use crate::resilience::limit::Class;
+use crate::telemetry::{Journal, Source};
 use crate::upstream::{Context, Presence, Upstream};
 
 /// Who has an old list at hand waits no longer than this for the new one.
@@ -60,6 +62,7 @@ impl Dispatcher {
             retries: Retries::new(),
             upstream,
             answers: Answers::new(&settings.answers, announcements.clone()),
+            journal: Arc::default(),
         };
         Self {
             screening: Screening::new(&settings).knowing(insight),
@@ -79,12 +82,12 @@ impl Dispatcher {
     /// # Errors
     /// Why there is no answer of the upstream; see the catalogue.
     pub async fn handle(&self, call: Call) -> Result<Response, Failure> {
-        let record = Record::of(&call, &self.counters);
+        let record = Record::of(&call, &self.counters, &self.road.journal);
         let cancellation = self
             .cancellations
             .watch(&call.client.name, &call.request.id);
         let outcome = tokio::select! {
-            outcome = self.answer(&call) => outcome,
+            outcome = self.answer(&call, record.course()) => outcome,
             () = cancellation.cancelled() => Err(Failure::new(Code::Cancelled)),
         };
         record.ended(&outcome);
@@ -92,31 +95,45 @@ impl Dispatcher {
         Ok(self.in_revision(&call, response).await)
     }
 
-    async fn answer(&self, call: &Call) -> Outcome {
+    async fn answer(&self, call: &Call, course: &Course) -> Outcome {
         let upstream = &self.road.upstream;
         if let Some(result) = local::answer(call, upstream).await {
+            course.answered_by(Source::Memory);
             return Ok(answered(call, result?));
         }
         let deadline = call.received + self.patience(call);
         if self.screening.needs_list(call) {
-            self.list_tools(call, deadline).await?;
+            self.list_tools(call, deadline, course).await?;
         }
         let (call, nature) = self.screening.pass(call, deadline).await?;
-        self.recall(&call, &nature, deadline).await
+        self.recall(&call, &nature, deadline, course).await
     }
 
     /// The kept answer if it is good enough, that of the upstream otherwise.
-    pub(super) async fn recall(&self, call: &Call, nature: &Nature, deadline: Instant) -> Outcome {
+    pub(super) async fn recall(
+        &self,
+        call: &Call,
+        nature: &Nature,
+        deadline: Instant,
+        course: &Course,
+    ) -> Outcome {
         let question = self.question(call, nature);
         let kept = question.and_then(|asked| self.road.answers.find(asked));
         let (Some(question), Some(kept)) = (question, kept) else {
-            return self.execute(call, nature, question, deadline).await;
+            return self.execute(call, nature, question, deadline, course).await;
         };
-        let stale = || Ok(answered(call, self.road.answers.stale(question, &kept)));
+        let stale = || {
+            course.answered_by(Source::Stale);
+            Ok(answered(call, self.road.answers.stale(question, &kept)))
+        };
         let lists = !question.kind.tells_states();
         match kept.state {
-            State::Fresh { .. } => Ok(answered(call, kept.result)),
+            State::Fresh { .. } => {
+                course.answered_by(Source::Memory);
+                Ok(answered(call, kept.result))
+            }
             State::Expired => {
+                course.answered_by(Source::Memory);
                 self.refresh(call, nature, question, Priority::Background);
                 Ok(answered(call, kept.result))
             }
@@ -124,14 +141,16 @@ impl Dispatcher {
             State::Outdated if lists => {
                 // It goes on when this call has lost its patience.
                 self.refresh(call, nature, question, Self::priority(call));
-                let asked = self.execute(call, nature, Some(question), deadline);
+                let asked = self.execute(call, nature, Some(question), deadline, course);
                 match timeout(LIST_PATIENCE, asked).await {
                     Ok(outcome) if !in_trouble(&outcome, question) => outcome,
                     _ => stale(),
                 }
             }
             State::Outdated => {
-                let outcome = self.execute(call, nature, Some(question), deadline).await;
+                let outcome = self
+                    .execute(call, nature, Some(question), deadline, course)
+                    .await;
                 if in_trouble(&outcome, question) {
                     stale()
                 } else {
@@ -184,17 +203,20 @@ impl Dispatcher {
         nature: &Nature,
         question: Option<Question>,
         deadline: Instant,
+        course: &Course,
     ) -> Outcome {
         loop {
             let key = self.key(call, nature);
             match self.board(call, nature, question, key, deadline) {
                 Boarding::Replayed(outcome) => {
                     self.counters.replayed.add();
+                    course.answered_by(Source::Repeated);
                     return outcome;
                 }
                 Boarding::Mismatch => return Err(Failure::new(Code::KeyReused)),
                 Boarding::Seated(seat) => {
                     let joined = seat.joined;
+                    course.boarded(&seat);
                     if joined {
                         self.counters.joined.add();
                     }
@@ -394,6 +416,16 @@ impl Dispatcher {
     /// The figures of the queue alone.
     pub fn queue_figures(&self) -> QueueFigures {
         self.road.scheduler.figures()
+    }
+
+    /// Lets calls through again at once, although the upstream was not well a moment ago.
+    pub fn reset_breaker(&self) {
+        self.road.scheduler.reset_breaker();
+    }
+
+    /// What happened lately.
+    pub fn journal(&self) -> &Journal {
+        &self.road.journal
     }
 
     /// The upstream behind it.

@@ -23,6 +23,15 @@ pub(super) fn away(presence: Presence, waited: Duration) -> Failure {
     }
 }
 
+/// A call that gave way to more urgent ones.
+pub(super) fn shed(waited: Duration) -> Failure {
+    let waited = waited.as_secs_f64();
+    Failure {
+        retry_after: Some(Duration::from_secs(5)),
+        ..Failure::with(Code::Shed, format_args!("waited {waited:.1} s"))
+    }
+}
+
 /// What a call is told that the queue does not take.
 pub(super) fn failure_of(refusal: Refusal, figures: &Figures) -> Failure {
     let running = figures.running;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 use super::queue::{self, Arrival, Queue, Ticket};
-use super::refusals::{away, failure_of};
+use super::refusals::{away, failure_of, shed};
 use super::runtime::{Instant, Mutex, MutexGuard, lock, random, sleep_until, spawn, timeout_at};
 use crate::error::{Code, Failure};
 use crate::resilience::breaker::{self, Allowed, Breaker, Pass};
@@ -197,13 +197,7 @@ impl Waiting {
         let waited = self.since.elapsed();
         match signal {
             Ok(Ok(Signal::Start)) => Ok(()),
-            Ok(Ok(Signal::Shed)) => Err(Failure {
-                retry_after: Some(Duration::from_secs(5)),
-                ..Failure::with(
-                    Code::Shed,
-                    format_args!("waited {:.1} s", waited.as_secs_f64()),
-                )
-            }),
+            Ok(Ok(Signal::Shed)) => Err(shed(waited)),
             Ok(Ok(Signal::Away(presence))) => Err(away(presence, waited)),
             Ok(Err(_)) | Err(_) => Err(self.expired(waited)),
         }
@@ -429,6 +423,13 @@ impl Scheduler {
     pub(super) fn open(&self) {
         let mut state = self.lock();
         state.queue.open();
+        self.advance(&mut state);
+    }
+
+    /// Takes the upstream for well again.
+    pub(super) fn reset_breaker(&self) {
+        let mut state = self.lock();
+        state.breaker.reset(Instant::now().into_std());
         self.advance(&mut state);
     }
 

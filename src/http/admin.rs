@@ -1,41 +1,54 @@
-//! The listener for operators: what they see and what they can do.
+//! The listener for operators: the status page, its API, signing in.
 
+mod assets;
 mod clients;
+mod events;
 mod gate;
+mod page;
+mod session;
+mod snapshot;
+mod texts;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
-use http::Method;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::Response;
+use axum::routing::{MethodRouter, get, post};
+use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method};
 
 use super::{Bridge, approvals, operations, reply, status};
 pub(super) use gate::Operator;
 
-/// Everything but the probes, behind the gate.
+/// What browsers may do with the page: nothing that comes from elsewhere, and nothing that is
+/// written into it. Home Assistant shows it in a frame of its own origin.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+     form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
+);
+
+/// Everything but the probes.
 pub(super) fn routes(bridge: &Arc<Bridge>) -> Router<Arc<Bridge>> {
-    Router::new()
+    let change = |handler: MethodRouter<Arc<Bridge>>| handler.fallback(reply::wrong_method_post);
+    let look = |handler: MethodRouter<Arc<Bridge>>| handler.fallback(reply::wrong_method_get);
+    let api = Router::new()
+        .route("/api/status", look(get(status::get_as_operator)))
+        .route("/api/snapshot", look(get(events::snapshot)))
+        .route("/api/events", look(get(events::events)))
+        .route("/api/calls", look(get(operations::calls)))
+        .route("/api/queue/{operation}", change(post(operations::queue)))
         .route(
-            "/api/status",
-            get(status::get_as_operator).fallback(reply::wrong_method_get),
+            "/api/breaker/reset",
+            change(post(operations::reset_breaker)),
         )
+        .route("/api/cache/flush", change(post(operations::flush)))
         .route(
-            "/api/queue/{operation}",
-            post(operations::queue).fallback(reply::wrong_method_post),
+            "/api/refused/clear",
+            change(post(operations::forget_refused)),
         )
-        .route(
-            "/api/cache/flush",
-            post(operations::flush).fallback(reply::wrong_method_post),
-        )
-        .route(
-            "/api/approvals",
-            get(approvals::get).fallback(reply::wrong_method_get),
-        )
-        .route(
-            "/api/approvals/{id}",
-            post(approvals::post).fallback(reply::wrong_method_post),
-        )
+        .route("/api/approvals", look(get(approvals::get)))
+        .route("/api/approvals/{id}", change(post(approvals::post)))
         .route(
             "/api/clients",
             get(clients::list)
@@ -51,9 +64,23 @@ pub(super) fn routes(bridge: &Arc<Bridge>) -> Router<Arc<Bridge>> {
                     reply::wrong_method(&method, "GET, PATCH, DELETE")
                 }),
         )
-        .route(
-            "/api/clients/{name}/rotate",
-            post(clients::rotate).fallback(reply::wrong_method_post),
-        )
-        .layer(from_fn_with_state(bridge.clone(), gate::operators_only))
+        .route("/api/clients/{name}/rotate", change(post(clients::rotate)))
+        .route("/api/log/level", change(post(operations::log_level)))
+        .route("/api/first-token", change(post(operations::first_token)))
+        .layer(from_fn_with_state(bridge.clone(), gate::operators_only));
+    let page = Router::new()
+        .route("/", look(get(page::index)))
+        .route("/assets/{*name}", look(get(assets::get)))
+        .route("/login", get(page::login).post(session::sign_in))
+        .route("/logout", change(post(session::sign_out)));
+    page.merge(api).layer(map_response(protect))
+}
+
+/// Says to browsers what they must not do.
+async fn protect(mut reply: Response) -> Response {
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    reply
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
 
 use super::address_token::AddressToken;
 use super::{Bridge, Peer, network};
@@ -19,12 +19,42 @@ const DECISIVE: [&str; 4] = [
     "idempotency-key",
 ];
 
-/// Checks source, token and headers of a request.
+/// As much of a program's name as anybody wants to read.
+const MAX_PROGRAM: usize = 100;
+
+/// Checks source, token and headers of a request, and notes who came or was refused.
 ///
 /// # Errors
 /// The codes of [`crate::access::Access::check_source`] and [`crate::access::Access::identify`],
 /// and [`Code::HeaderMismatch`].
 pub(super) fn admit(bridge: &Bridge, request: &Request) -> Result<Arc<Client>, Failure> {
+    let admitted = identify(bridge, request);
+    match &admitted {
+        Ok(client) => {
+            let journal = bridge.dispatcher.journal();
+            journal.seen(&client.name.as_str().into(), program(request));
+        }
+        Err(failure) => note_refused(bridge, request, failure),
+    }
+    admitted
+}
+
+/// Notes that a request was not let in.
+pub(super) fn note_refused(bridge: &Bridge, request: &Request, failure: &Failure) {
+    let peer = request.extensions().get::<Peer>();
+    let sender = network::sender(request).ok();
+    let address = sender.or_else(|| peer.map(|peer| peer.address));
+    let journal = bridge.dispatcher.journal();
+    journal.refused(address, failure.code.entry().name, program(request));
+}
+
+/// The program that sent a request, as it calls itself.
+fn program(request: &Request) -> Option<&str> {
+    let name = text(request.headers(), USER_AGENT.as_str())?;
+    Some(&name[..name.floor_char_boundary(MAX_PROGRAM)])
+}
+
+fn identify(bridge: &Bridge, request: &Request) -> Result<Arc<Client>, Failure> {
     check_source(bridge, request)?;
     let headers = request.headers();
     for name in [AUTHORIZATION.as_str(), "x-api-key"] {

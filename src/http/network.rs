@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::{Bridge, reply};
+use super::{Bridge, admission, reply};
 use crate::access::Certificate;
 use crate::error::{Code, Failure};
 
@@ -35,7 +35,10 @@ pub(super) async fn check(
             request.extensions_mut().insert(Sender(sender));
             next.run(request).await
         }
-        Err(failure) => reply::refuse(request.uri().path(), &failure),
+        Err(failure) => {
+            admission::note_refused(&bridge, &request, &failure);
+            reply::refuse(request.uri().path(), &failure)
+        }
     }
 }
 

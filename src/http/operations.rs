@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::admin::Operator;
 use super::{Bridge, reply, status};
 use crate::error::{Code, Failure};
+use crate::telemetry::{self, Call, Level};
 
 /// `POST /api/queue/{pause,resume,drain}`; answers with the status.
 pub(super) async fn queue(
@@ -38,4 +42,77 @@ pub(super) async fn flush(
     let answers = bridge.dispatcher.flush_cache();
     tracing::info!(by = %operator, answers, "cache flushed");
     status::snapshot(&bridge)
+}
+
+/// `GET /api/calls`: all calls that are kept, oldest first.
+pub(super) async fn calls(State(bridge): State<Arc<Bridge>>) -> Json<Vec<Arc<Call>>> {
+    Json(bridge.dispatcher.journal().calls(0, usize::MAX).0)
+}
+
+/// `POST /api/breaker/reset`: tries Home Assistant again at once.
+pub(super) async fn reset_breaker(
+    State(bridge): State<Arc<Bridge>>,
+    Extension(operator): Extension<Operator>,
+) -> Json<Done> {
+    bridge.dispatcher.reset_breaker();
+    tracing::info!(by = %operator, "Home Assistant is tried again at once");
+    Json(Done { done: true })
+}
+
+/// `POST /api/refused/clear`: forgets the requests that were not let in.
+pub(super) async fn forget_refused(State(bridge): State<Arc<Bridge>>) -> Json<Done> {
+    bridge.dispatcher.journal().forget_refusals();
+    Json(Done { done: true })
+}
+
+/// `POST /api/log/level`: logs more or less, until the bridge starts again.
+pub(super) async fn log_level(
+    Extension(operator): Extension<Operator>,
+    body: Result<Json<LogLevel>, JsonRejection>,
+) -> Response {
+    let LogLevel { level } = match body {
+        Ok(Json(wish)) => wish,
+        Err(error) => {
+            return reply::problem(&Failure::with(Code::InvalidParams, error.body_text()));
+        }
+    };
+    let done = telemetry::set_level(level);
+    tracing::warn!(?level, by = %operator, "the log level was changed");
+    Json(Done { done }).into_response()
+}
+
+/// `POST /api/first-token`: the token that was made at the first start, for as long as it is kept. A
+/// POST, so that nothing but the page itself gets it out of a browser.
+pub(super) async fn first_token(
+    State(bridge): State<Arc<Bridge>>,
+    Extension(operator): Extension<Operator>,
+) -> Response {
+    match bridge.access.first_token() {
+        Ok(token) => {
+            tracing::info!(by = %operator, "the first token was shown");
+            let token = token.reveal().to_owned();
+            Json(FirstToken { token }).into_response()
+        }
+        Err(error) => reply::problem(&Failure::with(Code::NotFound, error)),
+    }
+}
+
+/// What was asked for has been done.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Done {
+    /// Whether there was anything to do it to.
+    done: bool,
+}
+
+/// How much to log.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogLevel {
+    level: Level,
+}
+
+/// A token in clear.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct FirstToken {
+    token: String,
 }

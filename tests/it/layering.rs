@@ -60,13 +60,21 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "upstream",
             "protocol",
             "resilience",
+            "telemetry",
             "error",
         ],
     ),
     ("access", &["dispatch", "protocol", "resilience", "error"]),
     (
         "dispatch",
-        &["cache", "upstream", "resilience", "protocol", "error"],
+        &[
+            "cache",
+            "upstream",
+            "resilience",
+            "protocol",
+            "telemetry",
+            "error",
+        ],
     ),
     ("homeassistant", &["upstream", "cache", "resilience"]),
     ("upstream", &["protocol", "error"]),
@@ -184,6 +192,9 @@ fn the_cores_have_no_runtime_no_clock_and_no_io() {
                     | "dispatch/arguments.rs"
                     | "dispatch/deduplication.rs"
                     | "dispatch/schema.rs"
+                    | "telemetry/history.rs"
+                    | "telemetry/series.rs"
+                    | "telemetry/refusals.rs"
             );
         if !is_core || file.contains("tests") {
             continue;

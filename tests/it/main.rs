@@ -29,6 +29,7 @@ mod mcp_http;
 mod modern;
 mod outages;
 mod packaging;
+mod page_visits;
 mod plain_http;
 mod pool;
 mod queueing;

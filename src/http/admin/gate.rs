@@ -1,7 +1,8 @@
 //! The gate of the admin listener: only operators get through, and only with changes of their own.
 //!
 //! Under the Supervisor, Home Assistant's ingress has let people in, and the listener takes its
-//! connections alone. Everywhere else, also on the same machine, the admin token is needed.
+//! connections alone. Everywhere else, also on the same machine, the admin token is needed: with each
+//! request of a program, once in a browser, which gets a cookie for it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, COOKIE as COOKIE_HEADER};
 use http::{HeaderMap, Method};
 
 use crate::error::{Code, Failure};
@@ -18,6 +19,8 @@ use crate::http::{Bridge, Person, admission, network, reply};
 /// The header that the page sends with every change. No foreign page can: a browser asks before it
 /// sends a header of a page's own to another origin, and nobody here says yes.
 const CHANGE_HEADER: &str = "x-mcp-bridge-page";
+/// The cookie of a browser that is signed in.
+pub(super) const COOKIE: &str = "mcp_bridge_session";
 
 /// Who operates the bridge; an extension of each request that got through.
 #[derive(Debug, Clone)]
@@ -57,7 +60,7 @@ pub(super) async fn operators_only(
 /// # Errors
 /// [`Code::AdminTokenMissing`], [`Code::ChangeRefused`], and those of
 /// [`crate::access::Access::check_source`] and [`crate::access::Admin::check_token`].
-fn admit(bridge: &Bridge, request: &Request) -> Result<Operator, Failure> {
+pub(super) fn admit(bridge: &Bridge, request: &Request) -> Result<Operator, Failure> {
     let headers = request.headers();
     if let Some(person) = request.extensions().get::<Person>() {
         let host = admission::text(headers, "x-forwarded-host");
@@ -68,9 +71,28 @@ fn admit(bridge: &Bridge, request: &Request) -> Result<Operator, Failure> {
         return Ok(Operator::Person(person.clone()));
     }
     admission::check_source(bridge, request)?;
-    let token = token(headers).ok_or_else(|| Failure::new(Code::AdminTokenMissing))?;
-    bridge.admin.check_token(token, network::sender(request)?)?;
+    if let Some(token) = token(headers) {
+        bridge.admin.check_token(token, network::sender(request)?)?;
+        return Ok(Operator::Admin);
+    }
+    if !cookies(headers, COOKIE).any(|key| bridge.admin.is_signed_in(key)) {
+        return Err(Failure::new(Code::AdminTokenMissing));
+    }
+    check_change(request)?;
     Ok(Operator::Admin)
+}
+
+/// The values of all cookies of that name: a browser sends those of longer paths, too.
+pub(super) fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(COOKIE_HEADER)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(move |pair| {
+            let (key, value) = pair.trim().split_once('=')?;
+            (key == name).then_some(value)
+        })
 }
 
 /// What a browser sends by itself must carry the page's own header to change anything.

@@ -1,0 +1,89 @@
+//! The status page in a real Chromium, on the real program. `tests/page/visit.mjs` has the visits; what
+//! they saw lies in `tests/page/screenshots` afterwards.
+
+use tokio::process::Command;
+
+use crate::support::bridge::{Bridge, PATIENCE, root};
+
+/// Lets Chromium visit the page of `bridge`.
+async fn visit(bridge: &Bridge, name: &str) {
+    let mut command = Command::new("node");
+    command
+        .arg(root().join("tests/page/visit.mjs"))
+        .arg(name)
+        .env("ADMIN", format!("http://{}", bridge.admin))
+        .env("LAN", bridge.url(""))
+        .env("ADMIN_TOKEN", &bridge.admin_token)
+        .env("TOKEN", &bridge.token)
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(5 * PATIENCE, command.output());
+    let output = output
+        .await
+        .expect("the browser hangs")
+        .expect("there is no node; tests/page/install was not run");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said == "fine\n",
+        "{name}: {said}{errors}"
+    );
+}
+
+async fn visit_the_demo(name: &str) {
+    visit(&Bridge::start(&["--demo"]).await, name).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_leads_from_the_first_start_to_a_connected_client() {
+    visit_the_demo("first_run").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_follows_home_assistants_theme_language_and_direction() {
+    let ingress = [("MCP_BRIDGE__INGRESS_PEER", "127.0.0.1")];
+    let bridge = Bridge::start_with(&["--demo"], &ingress).await;
+    visit(&bridge, "ingress").await;
+    let log = bridge.whole_log().join("\n");
+    assert!(log.contains(r#""by":"Anna""#), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_does_what_its_buttons_say() {
+    visit_the_demo("buttons").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_stays_light_with_a_thousand_calls() {
+    visit_the_demo("thousand_calls").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_fits_from_a_small_telephone_to_a_large_screen() {
+    visit_the_demo("sizes").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_is_accessible_in_light_and_dark() {
+    visit_the_demo("accessible").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_has_a_core_without_any_script() {
+    visit_the_demo("without_script").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_asks_where_events_do_not_come_through() {
+    visit_the_demo("without_events").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_says_what_is_wrong_and_what_to_do() {
+    let bridge = Bridge::start(&["--upstream", "http://127.0.0.1:9"]).await;
+    visit(&bridge, "trouble").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_weighs_less_than_sixty_kilobytes() {
+    visit_the_demo("weight").await;
+}
