@@ -1,7 +1,7 @@
 //! The composition root: from settings to a running bridge. The only place that starts long-lived
 //! tasks, and the one that ends them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,6 +83,10 @@ impl App {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let lan = bind("listen", settings.listen).await?;
         let admin = bind("admin_listen", settings.admin_listen).await?;
+        let metrics = match settings.metrics_listen {
+            Some(address) => Some(bind("metrics.listen", address).await?),
+            None => None,
+        };
         let registry = Registry::new(&settings.data);
         let secret = registry.secret()?;
         let operators = Admin::open(settings.admin_token, settings.access.brake, &registry)?;
@@ -122,24 +126,13 @@ impl App {
             drain_timeout: settings.drain_timeout,
             house,
         };
-        let guard = settings
-            .ingress_peer
-            .map_or(Guard::Token, |_| Guard::Ingress);
-        let without_tls = http::without_tls(bridge.clone());
-        app.serve(Listener {
-            socket: lan.0,
-            router: http::lan(bridge.clone()),
-            settings: settings.server,
-            only_peer: None,
-            tls: tls.clone().map(|tls| (tls, without_tls)),
-        });
-        app.serve(Listener {
-            socket: admin.0,
-            router: http::admin(bridge, guard),
-            settings: settings.server,
-            only_peer: settings.ingress_peer,
-            tls: None,
-        });
+        let metrics_address = metrics.as_ref().map(|(_, address)| *address);
+        let sockets = Sockets {
+            lan: lan.0,
+            admin: admin.0,
+            metrics: metrics.map(|(socket, _)| socket),
+        };
+        app.listen(sockets, settings.server, settings.ingress_peer, tls.clone());
         if let Some(tls) = tls {
             app.spawn(renew(tls, app.stop.clone()));
         }
@@ -161,6 +154,7 @@ impl App {
         tracing::info!(
             lan = %app.lan,
             admin = %app.admin,
+            metrics = metrics_address.map(tracing::field::display),
             upstream = app.dispatcher.upstream().address(),
             way = way.name(),
             "MCP Bridge {} is ready",
@@ -222,6 +216,37 @@ impl App {
         self.task_ended.cancelled().await;
     }
 
+    /// Takes connections at all sockets.
+    fn listen(
+        &self,
+        sockets: Sockets,
+        settings: server::Settings,
+        ingress_peer: Option<IpAddr>,
+        tls: Option<Arc<Tls>>,
+    ) {
+        let listener = |socket, router| Listener {
+            socket,
+            router,
+            settings,
+            only_peer: None,
+            tls: None,
+        };
+        let bridge = &self.bridge;
+        let without_tls = http::without_tls(bridge.clone());
+        self.serve(Listener {
+            tls: tls.map(|tls| (tls, without_tls)),
+            ..listener(sockets.lan, http::lan(bridge.clone()))
+        });
+        let guard = ingress_peer.map_or(Guard::Token, |_| Guard::Ingress);
+        self.serve(Listener {
+            only_peer: ingress_peer,
+            ..listener(sockets.admin, http::admin(bridge.clone(), guard))
+        });
+        if let Some(metrics) = sockets.metrics {
+            self.serve(listener(metrics, http::for_metrics(bridge.clone())));
+        }
+    }
+
     fn serve(&self, listener: Listener) {
         self.spawn(listener.serve(self.stop.clone()));
     }
@@ -235,6 +260,13 @@ impl App {
             task.await;
         });
     }
+}
+
+/// What was bound.
+struct Sockets {
+    lan: TcpListener,
+    admin: TcpListener,
+    metrics: Option<TcpListener>,
 }
 
 async fn bind(

@@ -49,7 +49,13 @@ enum Command {
     /// Check configuration, data folder and upstream, with a fix for each failure
     Check(Flags),
     /// Ask a running bridge whether it is alive (for Docker's HEALTHCHECK)
-    Healthcheck(Flags),
+    Healthcheck {
+        /// Ask whether it takes calls
+        #[arg(long)]
+        ready: bool,
+        #[command(flatten)]
+        flags: Flags,
+    },
     /// Show the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -88,7 +94,7 @@ pub fn run() -> ExitCode {
     let done = match cli.command.unwrap_or(Command::Serve(cli.flags)) {
         Command::Serve(flags) => loaded(&flags).and_then(serve::run),
         Command::Check(flags) => return check::run(&flags),
-        Command::Healthcheck(flags) => healthcheck::run(&flags),
+        Command::Healthcheck { ready, flags } => healthcheck::run(&flags, ready),
         Command::Config(command) => config::run(&command),
         Command::Token(args) => token::run(&args.command),
         Command::Rights(command) => rights::run(&command),

@@ -27,6 +27,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The address for the status page and its API.
     pub admin_listen: SocketAddr,
+    /// The address for `/metrics`, if it has one of its own.
+    pub metrics_listen: Option<SocketAddr>,
     /// The one address that may use it, if it lets people in by itself.
     pub ingress_peer: Option<IpAddr>,
     /// The folder for clients, tokens and whatever else must outlive a restart.

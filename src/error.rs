@@ -24,6 +24,18 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Access => "access",
+            Self::Call => "call",
+            Self::Busy => "busy",
+            Self::Upstream => "upstream",
+            Self::Bridge => "bridge",
+        }
+    }
+
     /// Whether it befalls calls that were taken, so that a model has to hear of it.
     pub const fn concerns_calls(self) -> bool {
         matches!(self, Self::Call | Self::Busy | Self::Upstream)

@@ -101,3 +101,20 @@ impl Insight for HomeAssistant {
 /// What is known of Home Assistant, for the status.
 #[derive(Debug, serde::Serialize)]
 pub struct Figures(knowledge::Figures);
+
+impl Figures {
+    /// How it is.
+    pub const fn state(&self) -> Presence {
+        self.0.core.state
+    }
+
+    /// Whether there is a connection to it.
+    pub fn is_connected(&self) -> bool {
+        self.0.core.trouble.is_none() && self.0.core.state != Presence::Unknown
+    }
+
+    /// Events that came, ever.
+    pub const fn events(&self) -> u64 {
+        self.0.events
+    }
+}

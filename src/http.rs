@@ -16,6 +16,7 @@ mod legacy_sse;
 mod listen;
 mod mcp;
 mod messages;
+mod metrics;
 mod network;
 mod operations;
 mod outbox;
@@ -37,10 +38,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Admin};
 use crate::dispatch::Dispatcher;
+use crate::error::Failure;
 use crate::homeassistant::HomeAssistant;
 pub use ingress::{Guard, Person};
 pub use network::Peer;
-pub use router::{admin, lan, without_tls};
+pub use router::{admin, for_metrics, lan, without_tls};
 pub use session::LegacySessions;
 pub use websocket::Place;
 
@@ -57,6 +59,10 @@ pub struct Settings {
     pub max_batch: usize,
     /// Which legacy clients over Streamable HTTP have sessions.
     pub legacy_sessions: LegacySessions,
+    /// Whether `/metrics` wants a token.
+    pub metrics_need_token: bool,
+    /// Whether `/metrics` has a listener of its own.
+    pub metrics_apart: bool,
 }
 
 /// What a bridge is put together from.
@@ -156,6 +162,13 @@ impl Bridge {
         } else {
             "running"
         }
+    }
+
+    /// Counts a failure of what became no call.
+    fn count(&self, client: Option<&str>, failure: &Failure) {
+        let entry = failure.code.entry();
+        let meters = self.dispatcher.meters();
+        meters.failure(client, entry.kind.name(), entry.name);
     }
 
     fn is_draining(&self) -> bool {

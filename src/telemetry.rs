@@ -6,6 +6,8 @@ mod lines;
 mod refusals;
 mod series;
 
+pub mod metrics;
+
 use std::io::IsTerminal;
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;

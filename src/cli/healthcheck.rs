@@ -1,4 +1,4 @@
-//! `mcp-bridge healthcheck`: is the bridge on this machine alive?
+//! `mcp-bridge healthcheck`: is the bridge on this machine alive, and does it take calls?
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -10,13 +10,14 @@ use url::Url;
 use crate::config::{self, Environment, Flags};
 use crate::upstream::http_client::{self, HttpClient};
 
-/// Asks `/health/live` on the listener for clients.
+/// Asks `/health/live` on the listener for clients, or `/health/ready`.
 ///
 /// # Errors
 /// When it does not answer, or not with success; when nothing says where it listens.
-pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
+pub(super) fn run(flags: &Flags, ready: bool) -> anyhow::Result<()> {
+    let state = if ready { "ready" } else { "live" };
     let address = reachable(config::listen(flags, &Environment::of_process())?);
-    let url = Url::parse(&format!("http://{address}/health/live"))?;
+    let url = Url::parse(&format!("http://{address}/health/{state}"))?;
     let patience = Duration::from_secs(3);
     let client = HttpClient::new(&http_client::Settings {
         connect_timeout: patience,
@@ -26,7 +27,7 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
     let answer = super::block_on(client.get(&url, HeaderMap::new()))?;
     let status = answer.with_context(|| format!("{url}"))?.status();
     anyhow::ensure!(status == 200, "{url} answered {status}");
-    super::say("live");
+    super::say(state);
     Ok(())
 }
 

@@ -118,6 +118,8 @@ pub struct Config {
     /// upstream has sessions itself, `always` all of them. Home Assistant has none, and neither do
     /// its clients then, so that nothing can get lost.
     pub legacy_sessions: LegacySessions,
+    /// Figures for Prometheus.
+    pub metrics: Metrics,
     /// The queue in front of the upstream.
     pub queue: Queue,
     /// How arguments are held against the schemas of tools.
@@ -132,6 +134,21 @@ pub struct Config {
     pub tls: Tls,
     /// Who may come in, besides holding a token.
     pub access: Access,
+}
+
+/// Figures for Prometheus.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a group of keys such as `metrics.listen`, in the environment MCP_BRIDGE__METRICS__LISTEN"
+)]
+pub struct Metrics {
+    /// An address and port of their own for `/metrics`, such as `0.0.0.0:9124`; it is not served at
+    /// `listen` then.
+    #[schemars(with = "Option<String>")]
+    pub listen: Option<SocketAddr>,
+    /// Whether `/metrics` wants the token of a client. The names of clients and tools stand there.
+    pub token_required: bool,
 }
 
 /// The queue in front of the upstream.
@@ -406,6 +423,10 @@ impl Config {
             log_level: Level::Info,
             log_format: Format::Human,
             legacy_sessions: LegacySessions::Auto,
+            metrics: Metrics {
+                listen: None,
+                token_required: true,
+            },
             queue: Queue {
                 max_waiting: 50,
                 max_waiting_per_client: 20,

@@ -4,6 +4,7 @@
 mod guard;
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use url::{Position, Url};
 
-use super::file::{Arguments, Cache, Config, Queue, Secret, Tls};
+use super::file::{Arguments, Cache, Config, Limits, Metrics, Queue, Secret, Tls};
 use super::sources::Environment;
 use super::{ConfigError, Fault, Settings};
 use crate::homeassistant::{Address, Supervisor, Wish};
@@ -150,6 +151,7 @@ pub(super) fn settings(
     Ok(Settings {
         listen: config.listen,
         admin_listen: config.admin_listen,
+        metrics_listen: config.metrics.listen,
         ingress_peer: config.ingress_peer,
         data: config.data,
         demo: config.demo,
@@ -180,13 +182,7 @@ pub(super) fn settings(
         },
         tls,
         drain_timeout: limits.drain_timeout,
-        http: http::Settings {
-            max_body: limits.request_body,
-            body_timeout: limits.body_timeout,
-            max_depth: limits.json_depth,
-            max_batch: limits.batch,
-            legacy_sessions: config.legacy_sessions,
-        },
+        http: http_settings(&limits, config.legacy_sessions, &config.metrics),
         access,
         admin_token,
         dispatch: dispatch_settings(
@@ -201,6 +197,22 @@ pub(super) fn settings(
             format: config.log_format,
         },
     })
+}
+
+fn http_settings(
+    limits: &Limits,
+    legacy_sessions: http::LegacySessions,
+    metrics: &Metrics,
+) -> http::Settings {
+    http::Settings {
+        max_body: limits.request_body,
+        body_timeout: limits.body_timeout,
+        max_depth: limits.json_depth,
+        max_batch: limits.batch,
+        legacy_sessions,
+        metrics_need_token: metrics.token_required,
+        metrics_apart: metrics.listen.is_some(),
+    }
 }
 
 fn dispatch_settings(
@@ -269,6 +281,14 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
     } = config;
     if config.listen.port() != 0 && config.listen == config.admin_listen {
         faults.add("admin_listen", "it is the same address as `listen`");
+    }
+    let taken = |address: &SocketAddr| {
+        address.port() != 0 && [config.listen, config.admin_listen].contains(address)
+    };
+    if config.metrics.listen.as_ref().is_some_and(taken) {
+        let what = "it is the same address as `listen` or `admin_listen`; leave it out to have \
+                    `/metrics` at `listen`";
+        faults.add("metrics.listen", what);
     }
     faults.expect_within("queue.max_parallel_calls", queue.max_parallel_calls, 1..=64);
     faults.expect_within("limits.sessions", limits.sessions, 1..=64);

@@ -32,8 +32,8 @@ impl Default for State {
 pub(super) struct Report {
     /// From where the answer comes, if there is one.
     pub source: Source,
-    /// How long the call waited for its turn.
-    pub waited: Duration,
+    /// How long the call waited for its turn, if it had to.
+    pub waited: Option<Duration>,
     /// How long the upstream had it, if it got it at all.
     pub at_upstream: Option<Duration>,
 }
@@ -63,13 +63,13 @@ impl Course {
         match (flight, at_upstream) {
             (Some(_), Some((since, took))) => Report {
                 source: *source,
-                waited: since.saturating_duration_since(received),
+                waited: Some(since.saturating_duration_since(received)),
                 at_upstream: Some(took),
             },
             // Somebody else's answer came while it stood in the queue.
-            (Some(_), None) if is_answered => Report::of(Source::Memory, Duration::ZERO),
-            (Some(_), None) => Report::of(*source, received.elapsed()),
-            (None, _) => Report::of(*source, Duration::ZERO),
+            (Some(_), None) if is_answered => Report::of(Source::Memory, None),
+            (Some(_), None) => Report::of(*source, Some(received.elapsed())),
+            (None, _) => Report::of(*source, None),
         }
     }
 
@@ -79,7 +79,7 @@ impl Course {
 }
 
 impl Report {
-    const fn of(source: Source, waited: Duration) -> Self {
+    const fn of(source: Source, waited: Option<Duration>) -> Self {
         Self {
             source,
             waited,

@@ -32,6 +32,7 @@ use crate::protocol::message::{Id, Notification, Payload, Request, Response};
 use crate::protocol::mirrored::Mirrored;
 use crate::protocol::priority::Priority;
 use crate::resilience::limit::Class;
+use crate::telemetry::metrics::Meters;
 use crate::telemetry::{Journal, Source};
 use crate::upstream::{Context, Presence, Upstream};
 
@@ -240,7 +241,7 @@ impl Dispatcher {
     }
 
     /// How urgent it is: as it wishes, but no more than its client may be.
-    fn priority(call: &Call) -> Priority {
+    pub(super) fn priority(call: &Call) -> Priority {
         let most = call.client.priority;
         call.wishes.priority.map_or(most, |wish| wish.max(most))
     }
@@ -426,6 +427,11 @@ impl Dispatcher {
     /// What happened lately.
     pub fn journal(&self) -> &Journal {
         &self.road.journal
+    }
+
+    /// Everything that is counted for `/metrics`.
+    pub const fn meters(&self) -> &Arc<Meters> {
+        &self.counters.meters
     }
 
     /// The upstream behind it.

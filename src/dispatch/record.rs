@@ -1,12 +1,15 @@
 //! What is counted and logged of a call.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::course::Course;
+use super::course::{Course, Report};
 use super::flights::Outcome;
-use super::{Call, excerpt};
+use super::{Call, Dispatcher, excerpt};
+use crate::error::{Code, Entry};
 use crate::protocol::message::{Payload, Response};
+use crate::telemetry::metrics::{CallMeasures, Meters};
 use crate::telemetry::{self, Journal, Source};
 
 /// How calls ended, and what was saved, ever.
@@ -18,6 +21,7 @@ pub(super) struct Counters {
     pub left: Counter,
     pub joined: Counter,
     pub replayed: Counter,
+    pub meters: Arc<Meters>,
 }
 
 /// Counts up only.
@@ -65,31 +69,40 @@ impl<'a> Record<'a> {
         self.outcome = Some(outcome.clone());
     }
 
+    /// What there is to say about the call now.
+    fn account(&self) -> Account {
+        let (outcome, code, detail) = self
+            .outcome
+            .as_ref()
+            .map_or((telemetry::Outcome::Left, None, None), excerpt::outcome);
+        let is_answered = matches!(self.outcome, Some(Ok(_)));
+        Account {
+            course: self.course.report(self.call.received, is_answered),
+            outcome,
+            failure: code.map(Code::entry),
+            detail,
+            total: self.call.received.elapsed(),
+        }
+    }
+
     /// Whether anybody wants to see it in the history. Handshakes and lists from memory would drive
     /// everything else out of it.
-    fn is_telling(&self) -> bool {
+    fn is_telling(&self, account: &Account) -> bool {
         let asks = matches!(
             self.call.request.method.as_ref(),
             "tools/call" | "resources/read" | "prompts/get"
         );
         let is_answered = matches!(self.outcome, Some(Ok(_)));
-        let source = self.course.report(self.call.received, is_answered).source;
-        asks || source != Source::Memory || !is_answered
+        asks || account.course.source != Source::Memory || !is_answered
     }
 
     /// What is kept of the call.
-    fn entry(&self, id: u64, at: u64, total: Duration) -> telemetry::Call {
+    fn entry(&self, id: u64, at: u64, account: &Account) -> telemetry::Call {
         let Call {
             client, request, ..
         } = self.call;
-        let is_answered = matches!(self.outcome, Some(Ok(_)));
-        let course = self.course.report(self.call.received, is_answered);
         let params = request.param_members();
         let target = params.get_str("name").or_else(|| params.get_str("uri"));
-        let (outcome, code, detail) = self
-            .outcome
-            .as_ref()
-            .map_or((telemetry::Outcome::Left, None, None), excerpt::outcome);
         let result = match &self.outcome {
             Some(Ok(Response {
                 payload: Payload::Result(result),
@@ -106,53 +119,87 @@ impl<'a> Record<'a> {
             arguments: params.get("arguments").map(excerpt::arguments),
             answer: (!result.is_empty()).then(|| excerpt::answer(result)),
             answer_bytes: result.len(),
-            source: course.source,
-            outcome,
-            code: code.map(|code| code.entry().name),
-            title: code.map(|code| code.entry().title),
-            fix: code.map(|code| code.entry().fix),
-            detail,
-            waited_ms: millis(course.waited),
-            upstream_ms: course.at_upstream.map(millis),
-            total_ms: millis(total),
+            source: account.course.source,
+            outcome: account.outcome,
+            code: account.failure.map(|entry| entry.name),
+            title: account.failure.map(|entry| entry.title),
+            fix: account.failure.map(|entry| entry.fix),
+            detail: account.detail.clone(),
+            waited_ms: millis(account.course.waited.unwrap_or_default()),
+            upstream_ms: account.course.at_upstream.map(millis),
+            total_ms: millis(account.total),
         }
     }
+
+    /// Counts the call for those who gather figures.
+    fn measure(&self, account: &Account, tool: Option<&str>) {
+        let Report {
+            source,
+            waited,
+            at_upstream,
+        } = account.course;
+        let request = &self.call.request;
+        self.counters.meters.call(&CallMeasures {
+            client: &self.call.client.name,
+            method: &request.method,
+            tool: tool.filter(|_| request.method == "tools/call"),
+            priority: Dispatcher::priority(self.call).name(),
+            source,
+            outcome: account.outcome,
+            failure: account.failure.map(|entry| (entry.kind.name(), entry.name)),
+            waited,
+            // Who joined another call did not have the upstream work for it.
+            at_upstream: at_upstream.filter(|_| source == Source::Upstream),
+            total: account.total,
+        });
+    }
+}
+
+/// What there is to say about a call that is over.
+struct Account {
+    course: Report,
+    outcome: telemetry::Outcome,
+    failure: Option<&'static Entry>,
+    detail: Option<String>,
+    total: Duration,
 }
 
 impl Drop for Record<'_> {
     fn drop(&mut self) {
-        let counters = self.counters;
-        let (counter, outcome) = match &self.outcome {
-            Some(Ok(Response {
-                payload: Payload::Result(_),
-                ..
-            })) => (&counters.answered, "answered"),
-            Some(Ok(Response {
-                payload: Payload::Error(_),
-                ..
-            })) => (&counters.refused_by_upstream, "refused by the upstream"),
-            Some(Err(failure)) => (&counters.failed, failure.code.entry().name),
-            None => (&counters.left, "client left"),
-        };
-        let total = self.call.received.elapsed();
-        if self.is_telling() {
+        let account = self.account();
+        if self.is_telling(&account) {
             self.journal
-                .ended(total, |id, at| self.entry(id, at, total));
+                .ended(account.total, |id, at| self.entry(id, at, &account));
         }
-        let request = &self.call.request;
+        let Call {
+            client,
+            request,
+            revision,
+            ..
+        } = self.call;
+        let params = request.param_members();
+        let tool = params.get_str("name");
+        let outcome = account.outcome;
         tracing::info!(
-            client = &*self.call.client.name,
+            client = &*client.name,
             method = beginning(&request.method),
-            tool = request
-                .param_members()
-                .get_str("name")
-                .as_deref()
-                .map(beginning),
-            revision = self.call.revision.as_str(),
-            outcome,
-            total_ms = millis(total),
+            tool = tool.as_deref().map(beginning),
+            revision = revision.as_str(),
+            outcome = account.failure.map_or(outcome.name(), |entry| entry.name),
+            source = account.course.source.name(),
+            waited_ms = account.course.waited.map(millis),
+            upstream_ms = account.course.at_upstream.map(millis),
+            total_ms = millis(account.total),
             "call"
         );
+        self.measure(&account, tool.as_deref());
+        let counters = self.counters;
+        let counter = match outcome {
+            telemetry::Outcome::Answered | telemetry::Outcome::ToolFailed => &counters.answered,
+            telemetry::Outcome::Refused => &counters.refused_by_upstream,
+            telemetry::Outcome::Failed => &counters.failed,
+            telemetry::Outcome::Left => &counters.left,
+        };
         counter.add();
     }
 }

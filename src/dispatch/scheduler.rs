@@ -470,9 +470,7 @@ impl Scheduler {
         let now = Instant::now().into_std();
         let mut state = self.lock();
         state.gate(now);
-        let clients = state.queue.waiting_by_client();
         Figures {
-            waiting_by_client: clients.map(|(name, n)| (name.to_owned(), n)).collect(),
             queue: state.queue.figures(now),
             adaptive_limit: state.limit.figures(now),
             breaker: state.breaker.figures(now),
@@ -490,8 +488,6 @@ pub struct Figures {
     /// The queue.
     #[serde(flatten)]
     pub queue: queue::Figures,
-    /// Calls of each client that wait.
-    pub waiting_by_client: std::collections::BTreeMap<String, usize>,
     /// How the limit came about.
     pub adaptive_limit: limit::Figures,
     /// The breaker.

@@ -18,7 +18,7 @@ use axum::routing::{MethodRouter, get, post};
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method};
 
-use super::{Bridge, approvals, operations, reply, status};
+use super::{Bridge, approvals, metrics, operations, reply, status};
 pub(super) use gate::Operator;
 
 /// What browsers may do with the page: nothing that comes from elsewhere, and nothing that is
@@ -34,6 +34,7 @@ pub(super) fn routes(bridge: &Arc<Bridge>) -> Router<Arc<Bridge>> {
     let look = |handler: MethodRouter<Arc<Bridge>>| handler.fallback(reply::wrong_method_get);
     let api = Router::new()
         .route("/api/status", look(get(status::get_as_operator)))
+        .route("/api/metrics", look(get(metrics::get_as_operator)))
         .route("/api/snapshot", look(get(events::snapshot)))
         .route("/api/events", look(get(events::events)))
         .route("/api/calls", look(get(operations::calls)))

@@ -102,7 +102,9 @@ impl Connection {
     fn request(self: &Arc<Self>, sender: Sender, request: Request, place: OwnedSemaphorePermit) {
         let revision = match sender.revision_of(&request) {
             Ok(revision) => revision,
-            Err(failure) => return self.say(messages::refused(&failure, Some(request.id)).1),
+            Err(failure) => {
+                return self.say(messages::refused(&self.bridge, &failure, Some(request.id)).1);
+            }
         };
         if revision.is_modern() && request.method == LISTEN {
             // It takes no place: it lasts.
@@ -140,7 +142,10 @@ impl Connection {
         self.spawn(async move {
             match Listener::modern(&connection.bridge, &request).await {
                 Ok(listener) => connection.clone().relay(listener, ended).await,
-                Err(failure) => connection.say(messages::refused(&failure, Some(request.id)).1),
+                Err(failure) => {
+                    let bridge = &connection.bridge;
+                    connection.say(messages::refused(bridge, &failure, Some(request.id)).1);
+                }
             }
             connection.listeners().remove(&key);
         });

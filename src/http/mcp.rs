@@ -154,7 +154,7 @@ async fn answer_one(
 ) -> Result<HttpResponse, Failure> {
     let revision = match sender.revision_of(&request) {
         Ok(revision) => revision,
-        Err(failure) => return Ok(refused(&failure, request, form)),
+        Err(failure) => return Ok(refused(bridge, &failure, request, form)),
     };
     if revision.is_modern() {
         if request.method == LISTEN {
@@ -169,13 +169,13 @@ async fn answer_one(
     // In a session without the header, its own revision.
     match sender.revision_of(&request) {
         Ok(revision) => Ok(converse(bridge, sender, request, revision, form).await),
-        Err(failure) => Ok(refused(&failure, request, form)),
+        Err(failure) => Ok(refused(bridge, &failure, request, form)),
     }
 }
 
 /// What is wrong with a request before it is a call.
-fn refused(failure: &Failure, request: Request, form: Form) -> HttpResponse {
-    let (status, body) = messages::refused(failure, Some(request.id));
+fn refused(bridge: &Bridge, failure: &Failure, request: Request, form: Form) -> HttpResponse {
+    let (status, body) = messages::refused(bridge, failure, Some(request.id));
     reply::message(status, body, form)
 }
 
@@ -192,7 +192,7 @@ async fn listen(
     }
     Ok(match Listener::modern(bridge, &request).await {
         Ok(listener) => listen::answer(sse::COMMENT, listener, sender),
-        Err(failure) => refused(&failure, request, form),
+        Err(failure) => refused(bridge, &failure, request, form),
     })
 }
 

@@ -59,7 +59,8 @@ impl From<EraFault> for Failure {
 }
 
 /// A message that is refused before it is a call.
-pub(super) fn refused(failure: &Failure, id: Option<Id>) -> (StatusCode, Bytes) {
+pub(super) fn refused(bridge: &Bridge, failure: &Failure, id: Option<Id>) -> (StatusCode, Bytes) {
+    bridge.count(None, failure);
     (StatusCode::BAD_REQUEST, reply::error_message(failure, id))
 }
 
@@ -264,7 +265,7 @@ impl Sender {
             Ok(Message::Request(request)) => {
                 return Some(match self.revision_of(&request) {
                     Ok(revision) => self.answer_request(request, revision, None).await,
-                    Err(failure) => refused(&failure, Some(request.id)),
+                    Err(failure) => refused(&self.bridge, &failure, Some(request.id)),
                 });
             }
             Ok(Message::Notification(notification)) => {
@@ -273,7 +274,8 @@ impl Sender {
             Ok(Message::Response(response)) => self.revision().map(|_| self.hear(response)),
             Err(malformed) => Err(malformed.into()),
         };
-        refused.err().map(|failure| self::refused(&failure, None))
+        let failure = refused.err()?;
+        Some(self::refused(&self.bridge, &failure, None))
     }
 
     /// The answer to one request, with its HTTP status.
@@ -315,6 +317,20 @@ impl Sender {
         outlet: Option<Outlet>,
         member: Option<usize>,
     ) -> Result<Response, Failure> {
+        let call = self.call(request, revision, outlet, member);
+        let call =
+            call.inspect_err(|failure| self.bridge.count(Some(&self.client.name), failure))?;
+        self.bridge.dispatcher.handle(call).await
+    }
+
+    /// What has to be done for a request, and for whom.
+    fn call(
+        &self,
+        request: Request,
+        revision: Revision,
+        outlet: Option<Outlet>,
+        member: Option<usize>,
+    ) -> Result<Call, Failure> {
         let tool = self.limited_tool(&request);
         let access = &self.bridge.access;
         access.count(&self.client, &request.method, tool.as_deref())?;
@@ -337,7 +353,7 @@ impl Sender {
         };
         let received = self.received;
         let downstream = outlet.map(|outlet| Arc::new(outlet) as Arc<dyn Downstream>);
-        let call = Call {
+        Ok(Call {
             client,
             request,
             revision,
@@ -347,8 +363,7 @@ impl Sender {
                 || self.bridge.settings.legacy_sessions == LegacySessions::Always,
             downstream,
             mirrored: self.mirrored(),
-        };
-        self.bridge.dispatcher.handle(call).await
+        })
     }
 
     /// The headers that a modern client makes of arguments, for a server that asked for them.
@@ -429,7 +444,7 @@ impl Sender {
                 };
                 reply::to_request(&request, revision, Err(failure)).1
             }
-            Err(failure) => reply::error_message(&failure, Some(request.id)),
+            Err(failure) => self::refused(&self.bridge, &failure, Some(request.id)).1,
         }
     }
 

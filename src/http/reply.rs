@@ -24,6 +24,10 @@ const ERROR_META: &str = "mcp-bridge/error";
 /// When to try again after a 503 of which nothing better is known.
 const LATER: Duration = Duration::from_secs(5);
 
+/// Why a request was refused before it was a call; an extension of the answer, for those who count.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refused(pub(super) Code);
+
 /// What the client reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -159,10 +163,8 @@ pub(super) fn refuse(path: &str, failure: &Failure) -> HttpResponse {
 /// A failure that has no request to answer, in JSON-RPC.
 pub(super) fn refusal(failure: &Failure) -> HttpResponse {
     let status = status_of(failure.code.entry());
-    with_retry_after(
-        message(status, error_message(failure, None), Form::Json),
-        failure,
-    )
+    let reply = message(status, error_message(failure, None), Form::Json);
+    marked(with_retry_after(reply, failure), failure)
 }
 
 /// A tool's result that says that it did not work, in words for the model.
@@ -179,8 +181,13 @@ fn failed_tool(failure: &Failure, revision: Revision) -> RawJson {
     }
 }
 
-/// A failure over plain HTTP (RFC 9457).
+/// A request that became no call, over plain HTTP (RFC 9457).
 pub(super) fn problem(failure: &Failure) -> HttpResponse {
+    marked(failed_call(failure), failure)
+}
+
+/// A call that failed, over plain HTTP.
+pub(super) fn failed_call(failure: &Failure) -> HttpResponse {
     let entry = failure.code.entry();
     let mut problem = problem_of(entry);
     if let Some(detail) = &failure.detail {
@@ -311,6 +318,11 @@ fn with_retry_after(mut reply: HttpResponse, failure: &Failure) -> HttpResponse 
             .headers_mut()
             .insert(RETRY_AFTER, after.as_secs().max(1).into());
     }
+    reply
+}
+
+fn marked(mut reply: HttpResponse, failure: &Failure) -> HttpResponse {
+    reply.extensions_mut().insert(Refused(failure.code));
     reply
 }
 

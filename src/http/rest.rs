@@ -60,7 +60,7 @@ async fn answer(
             ),
             Payload::Error(error) => reply::upstream_error(&request.method, &response, error),
         },
-        Err(failure) => reply::problem(&failure),
+        Err(failure) => reply::failed_call(&failure),
     };
     if let Some(standing) = sender.standing(&request) {
         reply::tell_standing(&mut reply, standing);

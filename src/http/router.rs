@@ -9,8 +9,8 @@ use tower::util::MapRequest;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    Bridge, Guard, address_token, cors, events, health, ingress, legacy_sse, mcp, network, reply,
-    rest, status, websocket,
+    Bridge, Guard, address_token, cors, events, health, ingress, legacy_sse, mcp, metrics, network,
+    reply, rest, status, websocket,
 };
 
 /// The listener for clients in the network.
@@ -57,12 +57,37 @@ pub fn lan(bridge: Arc<Bridge>) -> Router {
             post(rest::post).fallback(reply::wrong_method_post),
         )
         .fallback(any(reply::not_found));
+    let others = if bridge.settings.metrics_apart {
+        others
+    } else {
+        others.merge(metrics_route())
+    };
     let routes = guarded(mcp, others)
         .layer(from_fn_with_state(bridge.clone(), network::check))
         .merge(health_routes())
         .layer(from_fn_with_state(bridge.clone(), cors::share))
+        .layer(from_fn_with_state((bridge.clone(), "lan"), metrics::count))
         .with_state(bridge);
     Router::new().fallback_service(MapRequest::new(routes, address_token::take))
+}
+
+/// The listener for those who gather figures, where it is one of its own.
+pub fn for_metrics(bridge: Arc<Bridge>) -> Router {
+    metrics_route()
+        .fallback(any(reply::not_found))
+        .layer(from_fn_with_state(bridge.clone(), network::check))
+        .merge(health_routes())
+        .layer(CatchPanicLayer::custom(reply::panicked))
+        .layer(from_fn_with_state(
+            (bridge.clone(), "metrics"),
+            metrics::count,
+        ))
+        .with_state(bridge)
+}
+
+fn metrics_route() -> Router<Arc<Bridge>> {
+    let get = get(metrics::get).fallback(reply::wrong_method_get);
+    Router::new().route("/metrics", get)
 }
 
 /// What those hear who speak plain HTTP where TLS is spoken: what is wrong. Probes are answered, they
@@ -93,6 +118,10 @@ pub fn admin(bridge: Arc<Bridge>, guard: Guard) -> Router {
     routes
         .merge(health_routes())
         .layer(CatchPanicLayer::custom(reply::panicked))
+        .layer(from_fn_with_state(
+            (bridge.clone(), "admin"),
+            metrics::count,
+        ))
         .with_state(bridge)
 }
 
@@ -105,6 +134,10 @@ fn health_routes() -> Router<Arc<Bridge>> {
         .route(
             "/health/ready",
             get(health::ready).fallback(reply::wrong_method_get),
+        )
+        .route(
+            "/health/startup",
+            get(health::startup).fallback(reply::wrong_method_get),
         )
 }
 

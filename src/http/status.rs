@@ -73,7 +73,6 @@ pub(super) fn snapshot(bridge: &Bridge) -> Response {
             s_ago: since.elapsed().as_secs(),
         }
     });
-    let known = health.last_answer.is_some() || trouble.is_some();
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         state: bridge.state(),
@@ -84,7 +83,7 @@ pub(super) fn snapshot(bridge: &Bridge) -> Response {
         upstream: Upstream {
             url: upstream.address(),
             way: bridge.way,
-            reachable: known.then_some(trouble.is_none()),
+            reachable: health.is_reachable(),
             last_answer_s_ago: health.last_answer.map(|at| at.elapsed().as_secs()),
             trouble,
             pool: upstream.figures(),

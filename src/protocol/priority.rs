@@ -30,6 +30,15 @@ impl Priority {
     /// All of them, the most urgent first.
     pub const ALL: [Self; 3] = [Self::Interactive, Self::Normal, Self::Background];
 
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Normal => "normal",
+            Self::Background => "background",
+        }
+    }
+
     /// One step more urgent; nothing above the most urgent.
     pub const fn raised(self) -> Option<Self> {
         match self {

@@ -25,6 +25,19 @@ pub enum Source {
     Stale,
 }
 
+impl Source {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::Joined => "joined",
+            Self::Repeated => "repeated",
+            Self::Memory => "memory",
+            Self::Stale => "stale",
+        }
+    }
+}
+
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -39,6 +52,19 @@ pub enum Outcome {
     Failed,
     /// Its client left before.
     Left,
+}
+
+impl Outcome {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::ToolFailed => "tool_failed",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Left => "left",
+        }
+    }
 }
 
 /// One call that is over.

@@ -18,6 +18,17 @@ pub struct Health {
     pub trouble: Option<(Trouble, Instant)>,
 }
 
+impl Health {
+    /// Whether it answered when it was last needed; nothing before the first time.
+    pub const fn is_reachable(&self) -> Option<bool> {
+        match (&self.trouble, &self.last_answer) {
+            (Some(_), _) => Some(false),
+            (None, Some(_)) => Some(true),
+            (None, None) => None,
+        }
+    }
+}
+
 /// The memory itself.
 #[derive(Debug, Default)]
 pub(super) struct Acquaintance {

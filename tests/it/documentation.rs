@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use mcp_bridge::error::Code;
+use mcp_bridge::telemetry::metrics::Metric;
 use serde_json::Value;
 
 use crate::support::bridge::{Bridge, program, root};
@@ -52,6 +53,25 @@ fn the_list_of_errors_is_the_catalogue() {
         .unwrap();
     }
     assert_up_to_date("docs/api/errors.md", &text);
+}
+
+#[test]
+fn the_list_of_metrics_is_the_catalogue() {
+    let mut table = String::from("| name | type | labels | meaning |\n| --- | --- | --- | --- |\n");
+    for metric in Metric::ALL {
+        let definition = metric.definition();
+        let labels: Vec<_> = definition.labels.iter().map(|l| format!("`{l}`")).collect();
+        writeln!(
+            table,
+            "| `{}` | {} | {} | {} |",
+            definition.query_name(),
+            definition.kind.name(),
+            labels.join(", "),
+            definition.help
+        )
+        .unwrap();
+    }
+    assert_section_up_to_date("docs/metrics.md", "metrics", &table);
 }
 
 #[test]
@@ -201,6 +221,7 @@ fn links_in_the_documentation_lead_somewhere() {
         "DOCS.md",
         "deploy/README.md",
         "docs/configuration.md",
+        "docs/metrics.md",
         "docs/security.md",
         "docs/api/http.md",
     ] {

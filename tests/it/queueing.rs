@@ -155,7 +155,7 @@ async fn a_client_that_leaves_frees_its_place_but_what_runs_is_finished() {
         .await;
     let tools: Vec<_> = house.executed().iter().map(|e| e.tool.clone()).collect();
     assert_eq!(tools, ["intent__HassTurnOn"]);
-    let left = |line: &String| line.contains("client left");
+    let left = |line: &String| line.contains("\"outcome\":\"left\"");
     assert_eq!(
         bridge.whole_log().iter().filter(|line| left(line)).count(),
         2

@@ -29,6 +29,7 @@ async fn a_stop_finishes_what_runs_and_refuses_what_is_new() {
         bridge.until(|status| status["state"] == "stopping").await;
         let ready = send(bridge.request(http::Method::GET, "/health/ready")).await;
         assert_eq!(ready.status, 503);
+        assert_eq!(ready.json()["reasons"], json!(["stopping"]));
         let new = bridge.call("llm__GetDateTime", json!({})).await;
         assert_eq!(new.code(), "shutting_down");
         gate.add_permits(10);

@@ -1,9 +1,10 @@
 //! What a queue tells about itself.
 
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use super::lanes::Level;
-use super::{Mode, Queue, Ticket};
+use super::{Entry, Mode, Queue, Ticket};
 use crate::protocol::priority::Priority;
 
 /// Figures of a queue, for the status.
@@ -19,6 +20,12 @@ pub struct Figures {
     pub max_waiting: usize,
     /// How long the oldest of them has been waiting, in milliseconds.
     pub oldest_wait_ms: u64,
+    /// The same for the calls of each priority.
+    pub oldest_wait_ms_by_priority: [u64; 3],
+    /// Calls of each client that wait.
+    pub waiting_by_client: BTreeMap<String, usize>,
+    /// How long the oldest of them has been waiting, in milliseconds.
+    pub oldest_wait_ms_by_client: BTreeMap<String, u64>,
     /// Calls running now.
     pub running: usize,
     /// Calls that are about to be tried again.
@@ -52,26 +59,29 @@ impl Queue {
         Some(better + own.first().map_or(0, before))
     }
 
-    /// Calls of each client that wait now.
-    pub fn waiting_by_client(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.waiting_by_client
-            .iter()
-            .map(|(client, waiting)| (&**client, *waiting))
-    }
-
-    /// The figures now.
+    /// The figures now. Linear in the number of waiting calls.
     pub fn figures(&self, now: Instant) -> Figures {
-        let oldest = self
-            .waiting
-            .first()
-            .and_then(|ticket| self.entries.get(ticket));
-        let wait = oldest.map_or(Duration::ZERO, |e| now.saturating_duration_since(e.arrived));
+        let mut oldest_wait_ms_by_client = BTreeMap::new();
+        for entry in self.waiting.iter().filter_map(|t| self.entries.get(t)) {
+            oldest_wait_ms_by_client
+                .entry(entry.arrival.client.to_string())
+                .or_insert_with(|| waited_ms(entry, now));
+        }
+        let by_client = self.waiting_by_client.iter();
+        let oldest = |waiting: &BTreeSet<Ticket>| {
+            let entry = waiting.first().and_then(|ticket| self.entries.get(ticket));
+            entry.map_or(0, |entry| waited_ms(entry, now))
+        };
         Figures {
             waiting: self.waiting.len(),
             waiting_by_priority: Priority::ALL.map(|p| self.levels[p as usize].waiting.len()),
             most_waiting: self.most_waiting,
             max_waiting: self.settings.max_waiting,
-            oldest_wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            oldest_wait_ms: oldest(&self.waiting),
+            oldest_wait_ms_by_priority: Priority::ALL
+                .map(|priority| oldest(&self.levels[priority as usize].waiting)),
+            waiting_by_client: by_client.map(|(name, n)| (name.to_string(), *n)).collect(),
+            oldest_wait_ms_by_client,
             running: self.running,
             resting: self.resting,
             limit: self.limit,
@@ -84,4 +94,9 @@ impl Queue {
             expired: self.expired,
         }
     }
+}
+
+fn waited_ms(entry: &Entry, now: Instant) -> u64 {
+    let waited = now.saturating_duration_since(entry.arrived);
+    u64::try_from(waited.as_millis()).unwrap_or(u64::MAX)
 }

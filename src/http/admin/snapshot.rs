@@ -271,7 +271,7 @@ impl QueueState {
             limit: queue.queue.limit,
             max_limit: queue.adaptive_limit.max,
             spared: figures.joined + figures.replayed,
-            waiting_by_client: queue.waiting_by_client,
+            waiting_by_client: queue.queue.waiting_by_client,
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Bridge {
     http: reqwest::Client,
     pub(crate) lan: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// Where `/metrics` is, if that is a place of its own.
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) token: String,
     pub(crate) admin_token: String,
 }
@@ -136,7 +138,7 @@ impl Bridge {
             }
             leaks
         });
-        let (lan, admin, started) = tokio::task::block_in_place(|| addresses(&log));
+        let (lan, admin, metrics, started) = tokio::task::block_in_place(|| addresses(&log));
         let token = |file: &str| {
             let text = std::fs::read_to_string(data.path().join(file)).unwrap();
             text.trim().to_owned()
@@ -152,6 +154,7 @@ impl Bridge {
             http,
             lan,
             admin,
+            metrics,
             token,
             admin_token,
         }
@@ -348,14 +351,15 @@ pub(crate) async fn send_for_token(request: reqwest::RequestBuilder) -> Reply {
 }
 
 /// The addresses that the bridge says it listens on, and all that it said until then.
-fn addresses(log: &Receiver<String>) -> (SocketAddr, SocketAddr, Vec<String>) {
+fn addresses(log: &Receiver<String>) -> (SocketAddr, SocketAddr, Option<SocketAddr>, Vec<String>) {
     let mut seen = Vec::new();
     while let Ok(line) = log.recv_timeout(PATIENCE) {
         let json: Value = serde_json::from_str(&line).unwrap_or_default();
         let address = |key: &str| json.get(key)?.as_str()?.parse().ok();
-        seen.push(line);
+        let metrics = address("metrics");
+        seen.push(line.clone());
         if let (Some(lan), Some(admin)) = (address("lan"), address("admin")) {
-            return (lan, admin, seen);
+            return (lan, admin, metrics, seen);
         }
     }
     panic!("the bridge did not start:\n{}", seen.join("\n"));
