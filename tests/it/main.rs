@@ -16,6 +16,7 @@ mod clients_api;
 mod commands;
 mod configuration;
 mod conformance;
+mod dashboard;
 mod documentation;
 mod eras;
 mod events;
