@@ -16,7 +16,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use mcp_bridge::demo::{self, DemoHouse};
 use mcp_bridge::dispatch::{
-    AnswerSettings, ArgumentSettings, Call, Caller, DeduplicationSettings, Dispatcher,
+    AnswerSettings, ArgumentSettings, Call, Caller, DeduplicationSettings, Dispatcher, Origin,
     SchedulerSettings, Settings, ToolSettings, Wishes, guard, queue,
 };
 use mcp_bridge::protocol::json::RawJson;
@@ -142,6 +142,7 @@ async fn ask(dispatcher: &Dispatcher, client: &Arc<str>, priority: Priority) -> 
         in_session: false,
         downstream: None,
         mirrored: HeaderMap::new(),
+        origin: Origin::default(),
     };
     let response = dispatcher.handle(call).await.unwrap();
     assert!(matches!(response.payload, Payload::Result(_)));

@@ -18,6 +18,7 @@ use crate::dispatch::Dispatcher;
 use crate::homeassistant::{HomeAssistant, LocateError, Located, Report, Way, locate};
 use crate::http::{self, Bridge, Guard};
 use crate::server::{self, Listener, Tls, TlsError};
+use crate::telemetry;
 use crate::upstream::http_client::HttpClient;
 use crate::upstream::{self, Insight, Presence, Trouble, Upstream};
 
@@ -27,6 +28,9 @@ const REGISTRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often it is written down when clients were last there.
 const LAST_SEEN_INTERVAL: Duration = Duration::from_mins(1);
+
+/// How often it is told that lines of the log were left out.
+const LEFT_OUT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How often the certificate is looked at.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(2);
@@ -137,6 +141,7 @@ impl App {
             app.spawn(renew(tls, app.stop.clone()));
         }
         app.spawn(watch(access.clone(), app.stop.clone()));
+        app.spawn(tell_left_out(app.stop.clone()));
         app.spawn(note_last_seen(access.clone(), app.stop.clone()));
         let stop = app.stop.clone();
         app.spawn(async move { upstream.keep(stop).await });
@@ -375,6 +380,17 @@ fn report(dispatcher: &Dispatcher, report: Report) {
         Report::Change(change) => {
             tracing::debug!(?change, "Home Assistant");
             dispatcher.changed(&change);
+        }
+    }
+}
+
+/// Says now and then how much of the log was left out.
+async fn tell_left_out(stop: CancellationToken) {
+    let mut interval = tokio::time::interval(LEFT_OUT_INTERVAL);
+    while stop.run_until_cancelled(interval.tick()).await.is_some() {
+        let lines = telemetry::take_left_out();
+        if lines > 0 {
+            tracing::warn!(lines, "complaints that repeated themselves were left out");
         }
     }
 }

@@ -42,6 +42,7 @@ use tokio::time::Instant;
 use crate::protocol::message::Request;
 use crate::protocol::priority::Priority;
 use crate::protocol::revision::Revision;
+use crate::protocol::trace_context::TraceContext;
 pub use crate::resilience::breaker::State as BreakerState;
 use crate::resilience::budget;
 use crate::upstream::Downstream;
@@ -92,6 +93,16 @@ pub struct Caller {
     pub guard: Arc<dyn Guard>,
 }
 
+/// What a request is known by elsewhere, in logs and traces.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The name of the HTTP request that brought it; the messages of a batch or a connection share
+    /// one.
+    pub request_id: Arc<str>,
+    /// The trace to which it belongs, if its client records one.
+    pub trace: Option<TraceContext>,
+}
+
 /// One request on its way through the bridge.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -111,6 +122,8 @@ pub struct Call {
     pub downstream: Option<Arc<dyn Downstream>>,
     /// The headers `Mcp-Param-*` that came with it.
     pub mirrored: HeaderMap,
+    /// What it is known by elsewhere.
+    pub origin: Origin,
 }
 
 impl Call {
@@ -140,6 +153,7 @@ impl Call {
             request,
             revision: Revision::NEWEST_LEGACY,
             mirrored: HeaderMap::new(),
+            origin: Origin::default(),
             received: Instant::now(),
             wishes: Wishes::default(),
             downstream: None,

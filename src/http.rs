@@ -22,6 +22,7 @@ mod operations;
 mod outbox;
 mod outlet;
 mod reply;
+mod request_id;
 mod rest;
 mod router;
 mod session;

@@ -4,10 +4,12 @@ mod history;
 mod journal;
 mod lines;
 mod refusals;
+mod repeats;
 mod series;
 
 pub mod metrics;
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
@@ -23,6 +25,7 @@ pub use history::{Call, Outcome, Source};
 pub use journal::{ClientFigures, Hour, Journal};
 pub use lines::{Line, Lines};
 pub use refusals::Refusal;
+use repeats::Repeats;
 
 /// How much is logged. The names of Home Assistant's log levels are understood, too.
 #[derive(
@@ -80,11 +83,23 @@ pub enum Format {
     Json,
 }
 
+/// How much each part of the bridge logs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Levels {
+    /// All that is not named.
+    pub level: Level,
+    /// Modules of the bridge (`dispatch`, `http::mcp`), the lines of calls (`calls`), or libraries
+    /// (`hyper`).
+    #[serde(default)]
+    pub modules: BTreeMap<String, Level>,
+}
+
 /// How the bridge logs.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// How much.
-    pub level: Level,
+    pub levels: Levels,
     /// In which form.
     pub format: Format,
 }
@@ -92,17 +107,20 @@ pub struct Settings {
 /// The last lines of this process's one log.
 static LINES: LazyLock<Lines> = LazyLock::new(Lines::default);
 /// What of the log is written now; nothing before [`start`].
-static FILTER: OnceLock<(reload::Handle<Targets, Registry>, Mutex<Level>)> = OnceLock::new();
+static FILTER: OnceLock<(reload::Handle<Targets, Registry>, Mutex<Levels>)> = OnceLock::new();
+/// What repeats itself.
+static REPEATS: LazyLock<Repeats> = LazyLock::new(Repeats::default);
 
 /// Starts to log to the standard error stream. The first call counts; any other changes nothing.
 pub fn start(settings: Settings) {
-    let (filter, handle) = reload::Layer::new(targets(settings.level));
+    let (filter, handle) = reload::Layer::new(targets(&settings.levels));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal());
     let registry = tracing_subscriber::registry()
         .with(filter)
+        .with(REPEATS.clone())
         .with(LINES.clone());
     let first = match settings.format {
         Format::Human => registry.with(lines).try_init(),
@@ -110,7 +128,7 @@ pub fn start(settings: Settings) {
     };
     if first.is_ok() {
         // Nobody else gets here: the first call is one.
-        let _ = FILTER.set((handle, Mutex::new(settings.level)));
+        let _ = FILTER.set((handle, Mutex::new(settings.levels)));
     }
 }
 
@@ -120,38 +138,60 @@ pub fn lines() -> &'static Lines {
 }
 
 /// How much is logged now; nothing before [`start`].
-pub fn level() -> Option<Level> {
-    let (_, level) = FILTER.get()?;
-    Some(*level.lock().unwrap_or_else(PoisonError::into_inner))
+pub fn levels() -> Option<Levels> {
+    let (_, levels) = FILTER.get()?;
+    let levels = levels.lock().unwrap_or_else(PoisonError::into_inner);
+    Some(levels.clone())
 }
 
 /// Logs more or less from now on; says whether there is a log to change.
-pub fn set_level(level: Level) -> bool {
+pub fn set_levels(levels: Levels) -> bool {
     let Some((handle, now)) = FILTER.get() else {
         return false;
     };
-    *now.lock().unwrap_or_else(PoisonError::into_inner) = level;
-    handle.reload(targets(level)).is_ok()
+    let done = handle.reload(targets(&levels)).is_ok();
+    *now.lock().unwrap_or_else(PoisonError::into_inner) = levels;
+    done
 }
 
-/// What of the log is written at this level.
-fn targets(level: Level) -> Targets {
-    let own = match level {
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Trace => LevelFilter::TRACE,
-    };
+/// Complaints that were left out of the log because they repeated themselves, since this was asked
+/// last.
+pub fn take_left_out() -> u64 {
+    REPEATS.take_left_out()
+}
+
+/// What of the log is written at these levels.
+fn targets(levels: &Levels) -> Targets {
     // Libraries speak at their `info` of what is this program's `debug`.
-    let libraries = if level == Level::Trace {
+    let libraries = if levels.level == Level::Trace {
         LevelFilter::TRACE
     } else {
         LevelFilter::WARN
     };
-    Targets::new()
+    let own = LevelFilter::from(levels.level);
+    let targets = Targets::new()
         .with_default(libraries.min(own))
-        .with_target("mcp_bridge", own)
+        .with_target("mcp_bridge", own);
+    levels
+        .modules
+        .iter()
+        .fold(targets, |targets, (module, level)| {
+            let level = LevelFilter::from(*level);
+            let own = format!("mcp_bridge::{module}");
+            targets.with_target(own, level).with_target(module, level)
+        })
+}
+
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::ERROR,
+            Level::Warn => Self::WARN,
+            Level::Info => Self::INFO,
+            Level::Debug => Self::DEBUG,
+            Level::Trace => Self::TRACE,
+        }
+    }
 }
 
 /// Milliseconds since 1970.

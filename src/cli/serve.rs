@@ -11,7 +11,7 @@ use crate::telemetry;
 /// # Errors
 /// When it cannot start, or cannot go on.
 pub(super) fn run(loaded: Loaded) -> anyhow::Result<()> {
-    telemetry::start(loaded.settings.telemetry);
+    telemetry::start(loaded.settings.telemetry.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

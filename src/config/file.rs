@@ -112,6 +112,10 @@ pub struct Config {
     pub supervisor: String,
     /// How much is logged.
     pub log_level: Level,
+    /// How much single parts log, such as `{dispatch: debug}`: modules of the bridge, `calls` for the
+    /// line of each call, or libraries.
+    #[schemars(with = "BTreeMap<String, Level>")]
+    pub log_levels: BTreeMap<String, Level>,
     /// How a log line looks.
     pub log_format: Format,
     /// Which clients of MCP up to 2025-11-25 get sessions over Streamable HTTP: `auto` where an
@@ -421,6 +425,7 @@ impl Config {
             upstream_verify_tls: true,
             supervisor: "http://supervisor".to_owned(),
             log_level: Level::Info,
+            log_levels: BTreeMap::new(),
             log_format: Format::Human,
             legacy_sessions: LegacySessions::Auto,
             metrics: Metrics {

@@ -193,7 +193,10 @@ pub(super) fn settings(
             limits.response_timeout,
         ),
         telemetry: telemetry::Settings {
-            level: config.log_level,
+            levels: telemetry::Levels {
+                level: config.log_level,
+                modules: config.log_levels,
+            },
             format: config.log_format,
         },
     })

@@ -155,6 +155,7 @@ mod tests {
             in_session: false,
             downstream: None,
             mirrored: http::HeaderMap::new(),
+            origin: crate::dispatch::Origin::default(),
         };
         let nature = Nature {
             effect: Effect::Read,

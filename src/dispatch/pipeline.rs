@@ -274,6 +274,7 @@ impl Dispatcher {
                 revision: call.revision,
                 downstream: call.downstream.clone(),
                 mirrored: call.mirrored.clone(),
+                trace: call.origin.trace.clone(),
             },
         };
         let kind = question.map(|asked| asked.kind);

@@ -181,6 +181,7 @@ impl Drop for Record<'_> {
         let tool = params.get_str("name");
         let outcome = account.outcome;
         tracing::info!(
+            target: "mcp_bridge::calls",
             client = &*client.name,
             method = beginning(&request.method),
             tool = tool.as_deref().map(beginning),
@@ -190,6 +191,8 @@ impl Drop for Record<'_> {
             waited_ms = account.course.waited.map(millis),
             upstream_ms = account.course.at_upstream.map(millis),
             total_ms = millis(account.total),
+            request_id = &*self.call.origin.request_id,
+            trace = self.call.origin.trace.as_ref().map(|trace| format!("{:032x}", trace.trace)),
             "call"
         );
         self.measure(&account, tool.as_deref());

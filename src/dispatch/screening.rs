@@ -68,6 +68,7 @@ pub fn rehearse(
         wishes: Wishes::default(),
         in_session: false,
         mirrored: http::HeaderMap::new(),
+        origin: super::Origin::default(),
         downstream: None,
     };
     let arguments = |call: &Call| {

@@ -22,11 +22,12 @@ use super::{Bridge, admission, reply};
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
 const HEADERS: HeaderValue = HeaderValue::from_static(
     "Authorization, Content-Type, X-API-Key, MCP-Protocol-Version, Mcp-Method, Mcp-Name, \
-     Mcp-Session-Id, Last-Event-ID, Idempotency-Key, Priority, X-Request-Timeout",
+     Mcp-Session-Id, Last-Event-ID, Idempotency-Key, Priority, X-Request-Timeout, \
+     X-Request-Id, Traceparent, Tracestate",
 );
 /// What a page may read, besides what every page may.
 const EXPOSED: HeaderValue =
-    HeaderValue::from_static("Mcp-Session-Id, MCP-Protocol-Version, Retry-After");
+    HeaderValue::from_static("Mcp-Session-Id, MCP-Protocol-Version, Retry-After, X-Request-Id");
 /// Seconds for which a browser remembers the permission; two hours are the most that Chrome takes.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 

@@ -15,10 +15,11 @@ use tokio::time::Instant;
 
 use super::outbox::Outbox;
 use super::outlet::Outlet;
+use super::request_id::RequestId;
 use super::session::Session;
 use super::{Bridge, LegacySessions, admission, reply};
 use crate::access::Client;
-use crate::dispatch::{Call, Caller, WishHeaders, Wishes};
+use crate::dispatch::{Call, Caller, Origin, WishHeaders, Wishes};
 use crate::error::{Code, Failure};
 use crate::protocol::era::{self, EraFault, RoutingHeaders};
 use crate::protocol::json::RawJson;
@@ -26,6 +27,7 @@ use crate::protocol::log_level::{LogFilter, LogLevel};
 use crate::protocol::message::{Id, Malformed, Message, Notification, Request, Response};
 use crate::protocol::mirrored;
 use crate::protocol::revision::Revision;
+use crate::protocol::trace_context::TraceContext;
 use crate::resilience::rate::Standing;
 use crate::upstream::Downstream;
 
@@ -91,6 +93,7 @@ pub(super) struct Sender {
     bridge: Arc<Bridge>,
     client: Arc<Client>,
     headers: Arc<HeaderMap>,
+    request_id: Arc<str>,
     received: Instant,
     /// The session in which the message was sent, if its client has one.
     session: Option<Arc<Session>>,
@@ -110,12 +113,15 @@ impl Sender {
         let received = Instant::now();
         let client = admission::admit(bridge, &request)?;
         let (head, body) = request.into_parts();
+        let request_id = head.extensions.get::<RequestId>();
+        let request_id = request_id.map(|id| id.0.clone()).unwrap_or_default();
         let headers = Arc::new(head.headers);
         Ok((
             Self {
                 bridge: bridge.clone(),
                 client,
                 headers,
+                request_id,
                 received,
                 session: None,
                 is_bare: false,
@@ -353,6 +359,7 @@ impl Sender {
         };
         let received = self.received;
         let downstream = outlet.map(|outlet| Arc::new(outlet) as Arc<dyn Downstream>);
+        let origin = self.origin(&request);
         Ok(Call {
             client,
             request,
@@ -363,7 +370,18 @@ impl Sender {
                 || self.bridge.settings.legacy_sessions == LegacySessions::Always,
             downstream,
             mirrored: self.mirrored(),
+            origin,
         })
+    }
+
+    /// What the request is known by elsewhere.
+    fn origin(&self, request: &Request) -> Origin {
+        let header = |name| admission::text(&self.headers, name);
+        let of_headers = || TraceContext::parse(header("traceparent")?, header("tracestate"));
+        Origin {
+            request_id: self.request_id.clone(),
+            trace: TraceContext::of_metadata(request).or_else(of_headers),
+        }
     }
 
     /// The headers that a modern client makes of arguments, for a server that asked for them.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::admin::Operator;
 use super::{Bridge, reply, status};
 use crate::error::{Code, Failure};
-use crate::telemetry::{self, Call, Level};
+use crate::telemetry::{self, Call, Level, Levels};
 
 /// `POST /api/queue/{pause,resume,drain}`; answers with the status.
 pub(super) async fn queue(
@@ -67,18 +67,34 @@ pub(super) async fn forget_refused(State(bridge): State<Arc<Bridge>>) -> Json<Do
 
 /// `POST /api/log/level`: logs more or less, until the bridge starts again.
 pub(super) async fn log_level(
-    Extension(operator): Extension<Operator>,
+    operator: Extension<Operator>,
     body: Result<Json<LogLevel>, JsonRejection>,
 ) -> Response {
-    let LogLevel { level } = match body {
-        Ok(Json(wish)) => wish,
+    let modules = telemetry::levels().unwrap_or_default().modules;
+    let levels = body.map(|Json(LogLevel { level })| Json(Levels { level, modules }));
+    log_levels(operator, levels).await
+}
+
+/// `PUT /api/log-level`: the same for single modules as well.
+pub(super) async fn log_levels(
+    Extension(operator): Extension<Operator>,
+    body: Result<Json<Levels>, JsonRejection>,
+) -> Response {
+    let levels = match body {
+        Ok(Json(levels)) => levels,
         Err(error) => {
             return reply::problem(&Failure::with(Code::InvalidParams, error.body_text()));
         }
     };
-    let done = telemetry::set_level(level);
-    tracing::warn!(?level, by = %operator, "the log level was changed");
+    let Levels { level, modules } = &levels;
+    tracing::warn!(?level, ?modules, by = %operator, "the log level was changed");
+    let done = telemetry::set_levels(levels);
     Json(Done { done }).into_response()
+}
+
+/// `GET /api/log-level`.
+pub(super) async fn shown_log_levels() -> Json<Option<Levels>> {
+    Json(telemetry::levels())
 }
 
 /// `POST /api/first-token`: the token that was made at the first start, for as long as it is kept. A

@@ -6,11 +6,14 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, any, get, post};
 use tower::util::MapRequest;
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 use super::{
     Bridge, Guard, address_token, cors, events, health, ingress, legacy_sse, mcp, metrics, network,
-    reply, rest, status, websocket,
+    reply, request_id, rest, status, websocket,
 };
 
 /// The listener for clients in the network.
@@ -67,6 +70,8 @@ pub fn lan(bridge: Arc<Bridge>) -> Router {
         .merge(health_routes())
         .layer(from_fn_with_state(bridge.clone(), cors::share))
         .layer(from_fn_with_state((bridge.clone(), "lan"), metrics::count))
+        .layer(from_fn(request_id::name))
+        .layer(compression())
         .with_state(bridge);
     Router::new().fallback_service(MapRequest::new(routes, address_token::take))
 }
@@ -82,7 +87,17 @@ pub fn for_metrics(bridge: Arc<Bridge>) -> Router {
             (bridge.clone(), "metrics"),
             metrics::count,
         ))
+        .layer(compression())
         .with_state(bridge)
+}
+
+/// Compresses answers for clients that read that, where it saves a packet. What is compressed already
+/// stays so; events must go out as they come.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let is_worth_it = SizeAbove::new(1400).and(NotForContentType::SSE);
+    CompressionLayer::new()
+        .quality(CompressionLevel::Fastest)
+        .compress_when(is_worth_it)
 }
 
 fn metrics_route() -> Router<Arc<Bridge>> {
@@ -122,6 +137,8 @@ pub fn admin(bridge: Arc<Bridge>, guard: Guard) -> Router {
             (bridge.clone(), "admin"),
             metrics::count,
         ))
+        .layer(from_fn(request_id::name))
+        .layer(compression())
         .with_state(bridge)
 }
 

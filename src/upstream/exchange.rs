@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
@@ -17,6 +17,7 @@ use crate::protocol::input_required::InputRequired;
 use crate::protocol::json::RawJson;
 use crate::protocol::message::{Payload, Request, Response};
 use crate::protocol::revision::Revision;
+use crate::protocol::trace_context::TraceContext;
 
 /// How often a server may put questions in the place of its answer.
 const MAX_ROUNDS: usize = 16;
@@ -30,6 +31,8 @@ pub struct Context {
     pub downstream: Option<Arc<dyn Downstream>>,
     /// The headers `Mcp-Param-*` that it sent.
     pub mirrored: HeaderMap,
+    /// The trace to which it belongs.
+    pub trace: Option<TraceContext>,
 }
 
 impl Context {
@@ -39,10 +42,28 @@ impl Context {
             revision: Revision::NEWEST_LEGACY,
             downstream: None,
             mirrored: HeaderMap::new(),
+            trace: None,
         }
     }
 
-    fn downstream(&self) -> Option<&dyn Downstream> {
+    /// Says to which trace a request belongs.
+    pub(super) fn tell_trace(&self, headers: &mut HeaderMap) {
+        let Some(trace) = &self.trace else {
+            return;
+        };
+        let state = trace.state.as_deref();
+        let told = [
+            ("traceparent", Some(trace.to_string())),
+            ("tracestate", state.map(str::to_owned)),
+        ];
+        for (name, value) in told {
+            if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
+                headers.insert(name, value);
+            }
+        }
+    }
+
+    pub(super) fn downstream(&self) -> Option<&dyn Downstream> {
         self.downstream.as_deref()
     }
 
@@ -156,9 +177,12 @@ impl Upstream {
                 context.capabilities(),
             ) {
                 drop(lease);
-                return self.own.call(request, downstream, capabilities).await;
+                return self
+                    .own
+                    .call(request, context, downstream, capabilities)
+                    .await;
             }
-            let answer = lease.call(request, context.downstream()).await;
+            let answer = lease.call(request, context).await;
             if lease.is_forgotten() && !was_forgotten {
                 was_forgotten = true;
                 continue;
@@ -211,7 +235,7 @@ impl Upstream {
         let mut last = Trouble::Connect("no address is left".into());
         for offset in 0..addresses.len() {
             let address = &addresses[(first + offset) % addresses.len()];
-            let answer = address.call_modern(request, &context.mirrored, context.downstream());
+            let answer = address.call_modern(request, context);
             match answer.await {
                 Err(trouble @ (Trouble::Connect(_) | Trouble::Tls(_))) => last = trouble,
                 other => {

@@ -1,10 +1,10 @@
 //! The modern wire: each request by itself, with headers that say what it is (2026-07-28).
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::downstream::Downstream;
+use super::exchange::Context;
 use super::reading::Reading;
 use super::streamable_http::{StreamableHttp, refusal};
 use super::trouble::Trouble;
@@ -27,16 +27,10 @@ impl StreamableHttp {
     pub(super) async fn call_modern(
         &self,
         request: &Request,
-        mirrored: &HeaderMap,
-        downstream: Option<&dyn Downstream>,
+        context: &Context,
     ) -> Result<Response, Trouble> {
-        self.exchange_modern(
-            request,
-            Revision::V2026_07_28.as_str(),
-            mirrored,
-            downstream,
-        )
-        .await
+        self.exchange_modern(request, Revision::V2026_07_28.as_str(), context)
+            .await
     }
 
     /// Asks the server what it is. Nothing if it does not speak the modern wire.
@@ -83,7 +77,7 @@ impl StreamableHttp {
             meta::CLIENT_INFO: {"name": "mcp-bridge", "version": env!("CARGO_PKG_VERSION")},
         }});
         let request = Request::new(Id::number(1), "server/discover", Some(RawJson::of(&params)));
-        self.exchange_modern(&request, version, &HeaderMap::new(), None)
+        self.exchange_modern(&request, version, &Context::own())
             .await
     }
 
@@ -91,13 +85,13 @@ impl StreamableHttp {
         &self,
         request: &Request,
         version: &str,
-        mirrored: &HeaderMap,
-        downstream: Option<&dyn Downstream>,
+        context: &Context,
     ) -> Result<Response, Trouble> {
         let portable = (!request.id.is_portable()).then(|| request.with_id(Id::number(1)));
         let sent = portable.as_ref().unwrap_or(request);
         let mut headers = self.headers(None)?;
-        headers.extend(mirrored.clone());
+        headers.extend(context.mirrored.clone());
+        context.tell_trace(&mut headers);
         let mut say = |name, text: &str| {
             if let Ok(value) = HeaderValue::from_str(&era::header_value(text)) {
                 headers.insert(name, value);
@@ -113,7 +107,7 @@ impl StreamableHttp {
             server: self,
             session: None,
             id: &sent.id,
-            downstream,
+            downstream: context.downstream(),
         };
         let status = answer.status();
         if !(400..500).contains(&status) {

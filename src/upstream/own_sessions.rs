@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::downstream::Downstream;
+use super::exchange::Context;
 use super::streamable_http::{Session, StreamableHttp};
 use super::trouble::Trouble;
 use crate::protocol::json::RawJson;
@@ -62,6 +63,7 @@ impl OwnSessions {
     pub(super) async fn call(
         self: &Arc<Self>,
         request: &Request,
+        context: &Context,
         downstream: &dyn Downstream,
         capabilities: &RawJson,
     ) -> Result<Response, Trouble> {
@@ -72,7 +74,7 @@ impl OwnSessions {
         for is_first in [true, false] {
             let hold = self.hold(&owner)?;
             let session = self.opened(&owner, &hold.0).await?;
-            let answer = self.server.call(request, session, Some(downstream)).await;
+            let answer = self.server.call(request, session, context).await;
             match answer {
                 Err(Trouble::Status { status: 404, .. }) if is_first => {
                     self.forget(&owner, &hold.0);

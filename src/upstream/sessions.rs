@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::acquaintance::Acquaintance;
-use super::downstream::Downstream;
+use super::exchange::Context;
 use super::pool::{self, Choice, MemberId, Outcome, Pool, Work};
 use super::streamable_http::{Session, StreamableHttp};
 use super::trouble::Trouble;
@@ -209,7 +209,8 @@ impl Sessions {
 
     async fn check(self: Arc<Self>, id: MemberId, session: Arc<Session>) {
         let ping = Request::new(Id::number(0), "ping", None);
-        let answer = self.addresses[id.address()].call(&ping, &session, None);
+        let own = Context::own();
+        let answer = self.addresses[id.address()].call(&ping, &session, &own);
         let (answer, outcome) = match timeout(CHECK_TIMEOUT, answer).await {
             Ok(answer) => (answer.map(drop), None),
             Err(_) => (Err(Trouble::Timeout), Some(Outcome::Broken)),
@@ -324,10 +325,10 @@ impl Lease {
     pub(super) async fn call(
         &mut self,
         request: &Request,
-        downstream: Option<&dyn Downstream>,
+        context: &Context,
     ) -> Result<Response, Trouble> {
         let address = &self.sessions.addresses[self.id.address()];
-        let answer = address.call(request, &self.session, downstream).await;
+        let answer = address.call(request, &self.session, context).await;
         self.outcome = outcome_of(&answer, &self.session);
         answer
     }

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::downstream::Downstream;
+use super::exchange::Context;
 use super::http_client::{Answer, HttpClient};
 use super::reading::Reading;
 use super::shown;
@@ -147,25 +147,26 @@ impl StreamableHttp {
         Ok((session, introduction))
     }
 
-    /// Sends one request and gives its answer, under the request's own id. What the server says
-    /// meanwhile goes to `downstream`.
+    /// Sends one request and gives its answer, under the request's own id.
     pub(super) async fn call(
         &self,
         request: &Request,
         session: &Session,
-        downstream: Option<&dyn Downstream>,
+        context: &Context,
     ) -> Result<Response, Trouble> {
         let other = session.other_id(&request.id);
         let other = other.map(|id| request.with_id(id));
         let sent = other.as_ref().unwrap_or(request);
+        let mut headers = self.headers(Some(session))?;
+        context.tell_trace(&mut headers);
         let answer = self
-            .accepted(self.post(sent.to_bytes(), Some(session)).await?)
+            .accepted(self.post_with(headers, sent.to_bytes()).await?)
             .await?;
         let reading = Reading {
             server: self,
             session: Some(session),
             id: &sent.id,
-            downstream,
+            downstream: context.downstream(),
         };
         Ok(reading.response(answer).await?.with_id(&request.id))
     }

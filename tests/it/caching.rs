@@ -8,7 +8,7 @@ use std::time::Duration;
 use mcp_bridge::app::find_upstream;
 use mcp_bridge::cache::Change;
 use mcp_bridge::config::{Environment, Flags, load};
-use mcp_bridge::dispatch::{Call, Caller, Dispatcher, Heard, Wishes};
+use mcp_bridge::dispatch::{Call, Caller, Dispatcher, Heard, Origin, Wishes};
 use mcp_bridge::protocol::json::RawJson;
 use mcp_bridge::protocol::message::{Id, Payload, Request};
 use mcp_bridge::protocol::priority::Priority;
@@ -212,6 +212,7 @@ async fn ask(dispatcher: &Dispatcher, method: &str, params: Value) -> String {
         request: Request::new(Id::number(1), method, Some(RawJson::of(&params))),
         revision: Revision::NEWEST_LEGACY,
         mirrored: http::HeaderMap::new(),
+        origin: Origin::default(),
         received: Instant::now(),
         wishes: Wishes::default(),
         downstream: None,

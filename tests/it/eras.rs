@@ -171,6 +171,7 @@ fn context(revision: Revision, client: Option<Arc<Client>>) -> Context {
         revision,
         downstream: client.map(|client| client as Arc<dyn Downstream>),
         mirrored: HeaderMap::new(),
+        trace: None,
     }
 }
 

@@ -34,6 +34,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "upstream",
             "homeassistant",
             "demo",
+            "telemetry",
         ],
     ),
     (

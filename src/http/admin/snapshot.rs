@@ -221,7 +221,7 @@ impl BridgeState {
                 port: bridge.lan.port(),
                 hosts: hosts(bridge.lan.ip()),
             },
-            log_level: telemetry::level(),
+            log_level: telemetry::levels().map(|levels| levels.level),
         }
     }
 }
