@@ -147,9 +147,9 @@ async fn a_client_that_leaves_frees_its_place_but_what_runs_is_finished() {
         .until(|status| status["calls"]["queue"]["waiting"] == 0)
         .await;
     running.abort();
+    bridge.until(|status| status["calls"]["left"] == 2).await;
     gate.add_permits(100);
     house.until(|house| !house.executed().is_empty()).await;
-    bridge.until(|status| status["calls"]["left"] == 2).await;
     bridge
         .until(|status| status["calls"]["queue"]["running"] == 0)
         .await;
