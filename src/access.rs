@@ -309,6 +309,11 @@ impl Access {
         self.registry.first_token()
     }
 
+    /// The clients as they were read last, the revoked ones too.
+    pub fn clients(&self) -> Arc<Vec<Arc<Client>>> {
+        self.clients.load_full()
+    }
+
     /// How many clients may come in.
     pub fn active_clients(&self) -> usize {
         self.clients

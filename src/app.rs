@@ -15,7 +15,7 @@ use crate::cache::Change;
 use crate::config::Settings;
 use crate::demo::{self, DemoHouse};
 use crate::dispatch::Dispatcher;
-use crate::homeassistant::{HomeAssistant, LocateError, Located, Report, Way, locate};
+use crate::homeassistant::{HomeAssistant, LocateError, Located, OwnApp, Report, Way, locate};
 use crate::http::{self, Bridge, Guard};
 use crate::server::{self, Listener, Tls, TlsError};
 use crate::telemetry;
@@ -108,6 +108,7 @@ impl App {
             home_assistant,
         } = find_upstream(&settings).await?;
         let upstream = Arc::new(upstream);
+        let own_app = own_app(&settings)?;
         let dispatcher = Arc::new(Dispatcher::new(settings.dispatch, upstream.clone()));
         let bridge = Arc::new(Bridge::new(http::Parts {
             settings: settings.http,
@@ -116,7 +117,12 @@ impl App {
             dispatcher: dispatcher.clone(),
             way: way.name(),
             home_assistant: home_assistant.clone(),
-            lan: lan.1,
+            lan: http::Lan {
+                address: lan.1,
+                tls: tls.is_some(),
+            },
+            own_app,
+            in_force: settings.in_force,
             secret,
         }));
         let app = Self {
@@ -265,6 +271,15 @@ impl App {
             task.await;
         });
     }
+}
+
+/// The bridge as an app, where there is a Supervisor.
+fn own_app(settings: &Settings) -> Result<Option<OwnApp>, StartError> {
+    let Some(supervisor) = settings.wish.supervisor.clone() else {
+        return Ok(None);
+    };
+    let client = HttpClient::new(&settings.upstream_http)?;
+    Ok(Some(OwnApp::new(supervisor, client)))
 }
 
 /// What was bound.

@@ -2,6 +2,7 @@
 //! each module defines for itself.
 
 mod file;
+mod in_force;
 mod options;
 mod sources;
 mod units;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub dispatch: dispatch::Settings,
     /// Logs.
     pub telemetry: telemetry::Settings,
+    /// All of it as it was written, with the places that it comes from.
+    pub in_force: Vec<http::InForce>,
 }
 
 /// One thing that is wrong in the configuration.

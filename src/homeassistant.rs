@@ -3,6 +3,7 @@
 mod errands;
 mod knowledge;
 mod locate;
+mod own_app;
 mod websocket;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,7 @@ use errands::Errands;
 use knowledge::Knowledge;
 pub use knowledge::Report;
 pub use locate::{Address, LocateError, Located, Supervisor, Way, Wish, locate};
+pub use own_app::{OwnApp, Place};
 use websocket::Listener;
 
 /// What the bridge does with Home Assistant beyond calling its MCP server.
@@ -70,6 +72,11 @@ impl HomeAssistant {
         Figures(self.knowledge().figures(Instant::now().into_std()))
     }
 
+    /// How it is, in short.
+    pub fn condition(&self) -> Condition {
+        self.knowledge().condition()
+    }
+
     fn knowledge(&self) -> MutexGuard<'_, Knowledge> {
         self.knowledge
             .lock()
@@ -96,6 +103,19 @@ impl Insight for HomeAssistant {
     fn meant(&self, description: &Description) -> Meant {
         self.knowledge().meant(description)
     }
+}
+
+/// How Home Assistant is.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    /// Whether it is there.
+    pub presence: Presence,
+    /// Since when that has been so.
+    pub since: std::time::Instant,
+    /// Its version, as it last said.
+    pub version: Option<String>,
+    /// Whether it is known that it has no MCP server.
+    pub mcp_server_missing: bool,
 }
 
 /// What is known of Home Assistant, for the status.

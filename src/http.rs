@@ -40,7 +40,8 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{Access, Admin};
 use crate::dispatch::Dispatcher;
 use crate::error::Failure;
-use crate::homeassistant::HomeAssistant;
+use crate::homeassistant::{HomeAssistant, OwnApp};
+pub use admin::InForce;
 pub use ingress::{Guard, Person};
 pub use network::Peer;
 pub use router::{admin, for_metrics, lan, without_tls};
@@ -66,6 +67,15 @@ pub struct Settings {
     pub metrics_apart: bool,
 }
 
+/// The listener for clients, as they see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Lan {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether TLS is spoken there.
+    pub tls: bool,
+}
+
 /// What a bridge is put together from.
 pub struct Parts {
     /// Bounds of what is read from clients.
@@ -81,7 +91,11 @@ pub struct Parts {
     /// What the upstream is a part of, if that is known.
     pub home_assistant: Option<Arc<HomeAssistant>>,
     /// Where clients reach the bridge, for the status.
-    pub lan: SocketAddr,
+    pub lan: Lan,
+    /// What the Supervisor knows of the bridge, and does for it, where there is one.
+    pub own_app: Option<OwnApp>,
+    /// The settings in force, for the status.
+    pub in_force: Vec<InForce>,
     /// Signs session ids.
     pub secret: [u8; 32],
 }
@@ -95,7 +109,9 @@ pub struct Bridge {
     dispatcher: Arc<Dispatcher>,
     way: &'static str,
     home_assistant: Option<Arc<HomeAssistant>>,
-    lan: SocketAddr,
+    lan: Lan,
+    own_app: Option<OwnApp>,
+    in_force: Vec<InForce>,
     started: Instant,
     stopping: CancellationToken,
     asked: Arc<asked::Asked>,
@@ -117,6 +133,8 @@ impl Bridge {
             way,
             home_assistant,
             lan,
+            own_app,
+            in_force,
             secret,
         } = parts;
         let (started, stopping) = (Instant::now(), CancellationToken::new());
@@ -128,6 +146,8 @@ impl Bridge {
             way,
             home_assistant,
             lan,
+            own_app,
+            in_force,
             started,
             stopping,
             asked: Arc::default(),

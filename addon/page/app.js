@@ -7,9 +7,11 @@ import { has, number, speak, t } from './texts.js';
 import { absorb, state } from './state.js';
 import { drawBeat, drawCards } from './charts.js';
 import { drawConnect, hasConnected, isTaken } from './connect.js';
+import { drawApprovals } from './approvals.js';
 import { drawClients, drawRefused } from './clients.js';
 import { drawCalls } from './calls.js';
 import { drawFooter, drawLog, drawOperate } from './operate.js';
+import { redrawSettings, watchSettings } from './settings.js';
 
 const ALERT = 'M13 14H11V9H13M13 18H11V16H13M1 21H23L12 2L1 21Z';
 /** Where in Home Assistant a trouble is mended, by its code. */
@@ -26,8 +28,10 @@ function verdict() {
   else if (bridge.state === 'stopping') [key, mark] = ['verdict.stopping', 'warn'];
   else if (queue.mode === 'paused') [key, mark] = ['verdict.paused', 'warn'];
   else if (queue.mode === 'draining') [key, mark] = ['verdict.draining', 'warn'];
+  else if (house.presence === 'starting') [key, mark] = ['verdict.starting', 'warn'];
+  else if (['stopping', 'gone'].includes(house.presence)) [key, mark] = ['verdict.away', 'warn'];
   else if (house.reachable === false) [key, mark] = ['verdict.trouble', 'bad'];
-  else if (house.reachable) [key, mark] = ['verdict.running', 'good'];
+  else if (house.reachable || house.presence === 'running') [key, mark] = ['verdict.running', 'good'];
   const text = t(key, { clients: number(bridge.clients), waiting: number(queue.waiting) });
   // A region that is read aloud: only real news.
   if (byId('verdict-text').textContent !== text) byId('verdict-text').textContent = text;
@@ -51,13 +55,14 @@ function alerts() {
   const { trouble, breaker } = house;
   if (trouble) {
     const title = has(`code.${trouble.code}`) ? t(`code.${trouble.code}`) : trouble.title;
-    const text = [has(`fix.${trouble.code}`) ? t(`fix.${trouble.code}`) : trouble.fix, `(${trouble.detail})`].join(' ');
+    const text = [has(`fix.${trouble.code}`) ? t(`fix.${trouble.code}`) : trouble.fix, trouble.detail && `(${trouble.detail})`].filter(Boolean).join(' ');
     const place = PLACES[trouble.code];
     const mend = place && window.parent !== window
       ? action(t('alert.open_ha'), () => navigate(place), { class: 'main' })
       : breaker.state !== 'closed' && action(t('breaker.reset'), () => change('api/breaker/reset'));
     found.push(alert('bad', title, text, mend));
   }
+  if (state.app?.place && state.app.place.port === null) found.push(alert('bad', t('alert.port_closed'), t('alert.port_closed_more')));
   if (state.bridge?.front_door_open) found.push(alert('warn', t('alert.open_door'), t('alert.open_door_more')));
   if (queue.mode !== 'open') {
     found.push(alert('warn', t(`mode.${queue.mode}`), t(`mode.${queue.mode}_more`, { waiting: number(queue.waiting) }),
@@ -90,15 +95,16 @@ function firstRun() {
 
 const PARTS = [
   [verdict, ['bridge', 'queue', 'home_assistant']],
-  [alerts, ['queue', 'home_assistant']],
+  [alerts, ['queue', 'home_assistant', 'bridge', 'app']],
+  [drawApprovals, ['approvals']],
   [drawCards, ['hour', 'queue']],
   [drawBeat, ['hour', 'home_assistant']],
-  [drawConnect, ['bridge', 'clients']],
+  [drawConnect, ['bridge', 'clients', 'app']],
   [firstRun, ['home_assistant', 'clients']],
   [drawClients, ['clients', 'queue', 'bridge']],
   [drawRefused, ['refused']],
   [drawCalls, ['calls']],
-  [drawOperate, ['queue', 'home_assistant', 'bridge']],
+  [drawOperate, ['queue', 'home_assistant', 'app']],
   [drawLog, ['lines', 'bridge']],
   [drawFooter, ['bridge']],
 ];
@@ -120,8 +126,18 @@ function draw(changed) {
 
 const everything = () => new Set(PARTS.flatMap(([, needs]) => needs));
 
+/** Where the machine is reached, if there is a Supervisor that knows; the page does without. */
+async function askForPlace() {
+  try {
+    const reply = await fetch('api/app');
+    if (reply.ok) draw(absorb({ app: await reply.json() }));
+  } catch { /* The bridge does not answer, and the page says so already. */ }
+}
+
 await follow(async (languages) => {
-  if (await speak(languages)) draw(everything());
+  if (!(await speak(languages))) return;
+  draw(everything());
+  redrawSettings();
 });
 const signOut = byId('sign-out');
 signOut.hidden = signOut.dataset.signedIn !== 'true';
@@ -130,6 +146,8 @@ watch((news) => draw(absorb(news)), (lost) => {
   state.lost = lost;
   draw(['bridge']);
 });
+watchSettings();
+askForPlace();
 document.addEventListener('taken', () => draw(['clients']));
 // "5 minutes ago" grows old by itself.
 setInterval(() => document.hidden || draw(['clients', 'refused']), 20000);

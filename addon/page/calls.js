@@ -31,9 +31,14 @@ function readable(answer) {
 }
 
 /** Arguments as `name=Kitchen light`. */
-function brief(call) {
+export function brief(given) {
+  return Object.entries(given ?? {}).map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`).join(' ');
+}
+
+/** The arguments of a call, which may have been cut in the middle. */
+function briefly(call) {
   try {
-    return Object.entries(JSON.parse(call.arguments)).map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`).join(' ');
+    return brief(JSON.parse(call.arguments));
   } catch {
     return call.arguments ?? '';
   }
@@ -86,7 +91,7 @@ function row(call) {
     el('summary', {},
       el('time', { datetime: new Date(call.at).toISOString() }, clock(call.at)),
       el('span', { class: 'who' }, call.client),
-      el('span', { class: 'what' }, el('b', {}, call.target ?? call.method), ' ', el('span', { class: 'quiet' }, brief(call))),
+      el('span', { class: 'what' }, el('b', {}, call.target ?? call.method), ' ', el('span', { class: 'quiet' }, briefly(call))),
       el('span', { class: wrong ? 'how-long bad' : 'how-long' },
         el('span', { 'aria-hidden': 'true' }, `${MARKS[call.outcome]} `), el('span', { class: 'unseen' }, t(`outcome.${call.outcome}`)), duration(call.total_ms))),
     body);

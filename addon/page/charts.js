@@ -1,7 +1,7 @@
 // The cards with their small charts, and Home Assistant's heartbeat.
 
 import { action, byId, change, el, fill } from './dom.js';
-import { clock, duration, number, t } from './texts.js';
+import { clock, duration, number, t, when } from './texts.js';
 import { state, sum } from './state.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -58,6 +58,7 @@ export function drawBeat() {
   const count = (kind) => kinds.filter((one) => one === kind).length;
   beat.setAttribute('aria-label', t('beat.summary', { good: count('good'), bad: count('bad') + count('part'), quiet: count('') }));
   const { state: breaker, since } = house.breaker;
-  fill(byId('beat-state'), t(`breaker.${breaker}`, { since: clock(since) }),
+  const presence = house.presence !== 'unknown' && [t(`presence.${house.presence}`, { since: when(house.since) }), house.version, ''].filter((part) => part !== null).join(' · ');
+  fill(byId('beat-state'), presence, t(`breaker.${breaker}`, { since: when(since) }),
     breaker !== 'closed' && [' ', action(t('breaker.reset'), () => change('api/breaker/reset'), { class: 'plain' })]);
 }

@@ -50,22 +50,29 @@ export function toast(text) {
   timer = setTimeout(() => (byId('toast').textContent = ''), 4000);
 }
 
+let dialogs = 0;
+/** Shows a dialog over everything else; it goes when it is closed. */
+export function opened(title, body) {
+  const id = `dialog-${++dialogs}`;
+  const dialog = el('dialog', { 'aria-labelledby': id, close: () => dialog.remove() }, el('h2', { id }, title), body);
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
 /** Asks before something is done that is hard to take back; gives whether it may be done. */
 export function confirmed(title, text, action, cancel) {
   return new Promise((resolve) => {
-    const dialog = el('dialog', { 'aria-labelledby': 'question', close: () => (dialog.remove(), resolve(dialog.returnValue === 'yes')) },
-      el('form', { method: 'dialog' },
-        el('h2', { id: 'question' }, title), el('p', {}, text),
-        el('div', { class: 'actions' }, el('button', { value: 'no', autofocus: true }, cancel), el('button', { value: 'yes', class: 'danger' }, action))));
-    document.body.append(dialog);
-    dialog.showModal();
+    const dialog = opened(title, el('form', { method: 'dialog' }, el('div', {}, text),
+      el('div', { class: 'actions' }, el('button', { value: 'no', autofocus: true }, cancel), el('button', { value: 'yes', class: 'danger' }, action))));
+    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'));
   });
 }
 
 /** A change at the bridge; gives its answer, or throws what went wrong in words. */
-export async function change(path, body) {
+export async function change(path, body, method = 'POST') {
   const reply = await fetch(path, {
-    method: 'POST',
+    method,
     headers: { 'X-MCP-Bridge-Page': '1', ...(body === undefined ? {} : { 'Content-Type': 'application/json' }) },
     body: body === undefined ? undefined : JSON.stringify(body),
   });

@@ -1,6 +1,6 @@
 // What an operator does: the queue, the log, diagnostics.
 
-import { action, byId, change, confirmed, el, fill } from './dom.js';
+import { action, byId, change, confirmed, el, fill, toast } from './dom.js';
 import { wantLines } from './live.js';
 import { clock, t } from './texts.js';
 import { state } from './state.js';
@@ -13,7 +13,8 @@ export function drawOperate() {
   const { queue, home_assistant: house } = state;
   if (!queue || !house) return;
   const place = byId('operate');
-  const key = JSON.stringify([queue.mode, house.url, house.way, t('operate.title')]);
+  const supervised = Boolean(state.app?.supervised);
+  const key = JSON.stringify([queue.mode, house.url, house.way, supervised, t('operate.title')]);
   if (place.dataset.drawn === key) return;
   place.dataset.drawn = key;
   const drain = async () => {
@@ -23,8 +24,21 @@ export function drawOperate() {
     row(t('operate.queue'), t(`mode.${queue.mode}`),
       queue.mode === 'open' ? action(t('operate.pause'), () => change('api/queue/pause')) : action(t('operate.resume'), () => change('api/queue/resume'), { class: 'main' }),
       queue.mode !== 'draining' && action(t('operate.drain'), drain, { class: 'danger' })),
-    row(t('operate.house'), house.url),
+    row(t('operate.house'), `${house.url} · ${t(`way.${house.way}`)}`),
+    row(t('operate.cache'), t('operate.cache_more'), action(t('operate.flush'), flush)),
+    supervised && row(t('operate.restart'), t('operate.restart_more'), action(t('operate.restart'), restart, { class: 'danger' })),
     row(t('operate.diagnostics'), t('operate.diagnostics_more'), action(t('operate.download'), download))));
+}
+
+async function flush() {
+  await change('api/cache/flush');
+  toast(t('operate.flushed'));
+}
+
+async function restart() {
+  if (!(await confirmed(t('operate.restart'), t('operate.restart_ask'), t('operate.restart'), t('page.cancel')))) return;
+  await change('api/restart');
+  toast(t('operate.restarting'));
 }
 
 /** Everything that helps to find a fault, without tokens, arguments and answers. */

@@ -16,6 +16,7 @@ export async function speak(wanted) {
   region = wanted.find((tag) => tag.toLowerCase().startsWith(found)) ?? found;
   document.documentElement.lang = found;
   for (const element of document.querySelectorAll('[data-t]')) element.textContent = t(element.dataset.t);
+  for (const element of document.querySelectorAll('[data-t-label]')) element.setAttribute('aria-label', t(element.dataset.tLabel));
   return true;
 }
 
@@ -39,6 +40,12 @@ export function duration(ms) {
 }
 
 export const clock = (at) => new Intl.DateTimeFormat(region, { hour: '2-digit', minute: '2-digit', second: '2-digit' }).format(at);
+
+/** A moment: the time alone if it is of today. */
+export function when(at) {
+  const today = new Date(at).toDateString() === new Date().toDateString();
+  return new Intl.DateTimeFormat(region, { timeStyle: 'short', ...(today ? {} : { dateStyle: 'medium' }) }).format(at);
+}
 
 /** How long ago something was. */
 export function ago(at) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::certificate::CertificateId;
@@ -51,7 +52,7 @@ pub struct Credential {
 }
 
 /// What a client may do, and how much of it. The default has no bounds of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Terms {
     /// How urgent its calls are at most.
@@ -59,7 +60,8 @@ pub struct Terms {
     /// How long its calls may take at most, in seconds; nothing for the bridge's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_s: Option<NonZeroU64>,
-    /// How often it may call; nothing for the bridge's default.
+    /// How often it may call, such as `60/min`; nothing for the bridge's default.
+    #[schemars(with = "Option<String>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
     /// The networks that it may come from. None means all that the bridge lets in.
@@ -67,9 +69,11 @@ pub struct Terms {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "network::deserialize"
     )]
+    #[schemars(with = "Vec<String>")]
     pub networks: Vec<IpNet>,
     /// Certificates that open for it in the place of a token, where the listener asks for some.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
     pub certificates: Vec<CertificateId>,
     /// Whether its token may stand in the address (`/c/TOKEN/mcp`), where logs and histories of
     /// others may keep it. For clients that cannot send headers.

@@ -8,6 +8,7 @@ mod touch;
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use wildmatch::WildMatch;
@@ -20,7 +21,7 @@ const MAX_RULES: usize = 200;
 const MAX_PATTERN: usize = 200;
 
 /// The rights of one client. Without any rule it may do everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rights {
     /// It may look, and change nothing.
@@ -28,12 +29,15 @@ pub struct Rights {
     pub read_only: bool,
     /// The tools that it may call; every one if there are none.
     #[serde(deserialize_with = "bounded", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Pattern>")]
     pub allow: Vec<Pattern>,
     /// Tools that it may not call, whatever else is allowed.
     #[serde(deserialize_with = "bounded", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Pattern>")]
     pub deny: Vec<Pattern>,
     /// What arguments must be like. Every rule that fits a tool must hold.
     #[serde(deserialize_with = "rules", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<ArgumentRule>")]
     pub arguments: Vec<ArgumentRule>,
     /// What becomes of calls that touch what is sensitive.
     #[serde(skip_serializing_if = "is_default")]
@@ -73,8 +77,9 @@ impl Rights {
 }
 
 /// A pattern for names, in any case: `*` stands for any text, `?` for one character.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
 pub struct Pattern {
     text: String,
     matcher: WildMatch,
@@ -145,7 +150,7 @@ impl fmt::Display for Pattern {
 }
 
 /// What one argument must be like, for the tools that are meant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ArgumentRule {
     /// The tools.
@@ -160,6 +165,7 @@ pub struct ArgumentRule {
         deserialize_with = "bounded",
         skip_serializing_if = "Vec::is_empty"
     )]
+    #[schemars(with = "Vec<String>")]
     pub one_of: Vec<String>,
     /// Patterns of which it must fit one; of a list, each entry.
     #[serde(
@@ -167,6 +173,7 @@ pub struct ArgumentRule {
         deserialize_with = "bounded",
         skip_serializing_if = "Vec::is_empty"
     )]
+    #[schemars(with = "Vec<Pattern>")]
     pub matching: Vec<Pattern>,
     /// The least number that it may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -244,7 +251,9 @@ impl fmt::Display for ArgumentRule {
 }
 
 /// What becomes of a call that touches something sensitive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
     /// It is like any other.
@@ -257,7 +266,7 @@ pub enum Policy {
 }
 
 /// A policy for each sensitive class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sensitive {
     /// Locks.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
 use super::file::{Config, Profile};
-use super::{ConfigError, Fault, Settings, options, validate};
+use super::{ConfigError, Fault, Settings, in_force, options, validate};
 use crate::telemetry::{self, Level};
 
 /// What comes before the name of a key in the environment; two underscores stand for a dot.
@@ -109,7 +109,11 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigEr
     };
     let figment = with_upper_layers(lower.merge(OneToken(options)), flags);
     let config: Config = figment.extract().map_err(|error| explain(&error))?;
-    let settings = validate::settings(config.clone(), environment, &|key| place(&figment, key))?;
+    let checked = validate::settings(config.clone(), environment, &|key| place(&figment, key))?;
+    let settings = Settings {
+        in_force: in_force::of(&config, &figment),
+        ..checked
+    };
     Ok(Loaded { config, settings })
 }
 
@@ -288,7 +292,7 @@ impl Format for Yaml {
 }
 
 /// Where the value of `key` comes from.
-fn place(figment: &Figment, key: &str) -> String {
+pub(super) fn place(figment: &Figment, key: &str) -> String {
     figment
         .find_metadata(key)
         .map_or_else(|| "configuration".to_owned(), source_of)
@@ -297,6 +301,7 @@ fn place(figment: &Figment, key: &str) -> String {
 fn source_of(metadata: &Metadata) -> String {
     match &metadata.source {
         Some(figment::Source::File(path)) => path.display().to_string(),
+        Some(figment::Source::Code(_)) => "default".to_owned(),
         _ if metadata.name.contains("environment") => "environment".to_owned(),
         _ => metadata.name.to_string(),
     }

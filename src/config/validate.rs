@@ -199,6 +199,7 @@ pub(super) fn settings(
             },
             format: config.log_format,
         },
+        in_force: Vec::new(),
     })
 }
 

@@ -23,6 +23,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use self::core::Core;
+use super::Condition;
 use super::websocket::{CommandError, Loss};
 use crate::cache::Change;
 use crate::upstream::{Description, Meant, Presence};
@@ -160,6 +161,16 @@ impl Knowledge {
             may_see_exposed: !self.blind,
             llm_apis: self.apis.clone(),
             mcp_server: self.integrations.mcp_server().cloned(),
+            mcp_server_missing: self.integrations.lack_mcp_server(),
+        }
+    }
+
+    /// How Home Assistant is, in short.
+    pub(super) fn condition(&self) -> Condition {
+        Condition {
+            presence: self.core.presence(),
+            since: self.core.since(),
+            version: self.core.version().map(str::to_owned),
             mcp_server_missing: self.integrations.lack_mcp_server(),
         }
     }

@@ -1,9 +1,9 @@
 //! Finds the address of Home Assistant's MCP server from what was configured and what is around.
 
-use http::{HeaderMap, HeaderValue, header};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
+use super::own_app::OwnApp;
 use crate::upstream::Trouble;
 use crate::upstream::http_client::HttpClient;
 
@@ -123,7 +123,7 @@ pub async fn locate(wish: Wish, client: &HttpClient) -> Result<Located, LocateEr
             way: Way::Configured,
         }),
         (Address::Auto, Some(token), Some(supervisor)) => {
-            let url = core_address(&supervisor, client)
+            let url = core_address(supervisor, client)
                 .await
                 .map_err(LocateError::Supervisor)?;
             Ok(Located {
@@ -144,35 +144,14 @@ pub async fn locate(wish: Wish, client: &HttpClient) -> Result<Located, LocateEr
 
 /// Port and scheme differ between installations (80 or 8123, with or without TLS); the host name
 /// does not.
-async fn core_address(supervisor: &Supervisor, client: &HttpClient) -> Result<Url, Trouble> {
-    #[derive(serde::Deserialize)]
-    struct Reply {
-        data: Info,
-    }
+async fn core_address(supervisor: Supervisor, client: &HttpClient) -> Result<Url, Trouble> {
     #[derive(serde::Deserialize)]
     struct Info {
         port: u16,
         ssl: bool,
     }
-    let mut headers = HeaderMap::new();
-    let bearer = format!("Bearer {}", supervisor.token.expose_secret());
-    let bearer = HeaderValue::from_str(&bearer)
-        .map_err(|_| Trouble::NotAnAnswer("SUPERVISOR_TOKEN is no header value".into()))?;
-    headers.insert(header::AUTHORIZATION, bearer);
-    let answer = client
-        .get(&below(&supervisor.url, "/core/info"), headers)
-        .await?;
-    if answer.status() != 200 {
-        let text = "asked for /core/info".into();
-        return Err(Trouble::Status {
-            status: answer.status(),
-            text,
-        });
-    }
-    let body = answer.body(1 << 20).await?;
-    let info = serde_json::from_slice::<Reply>(&body)
-        .map_err(|error| Trouble::NotAnAnswer(format!("/core/info: {error}")))?
-        .data;
+    let app = OwnApp::new(supervisor, client.clone());
+    let info: Info = app.ask("/core/info").await?;
     let scheme = if info.ssl { "https" } else { "http" };
     Url::parse(&format!("{scheme}://homeassistant:{}{MCP_PATH}", info.port))
         .map_err(|error| Trouble::NotAnAnswer(error.to_string()))
@@ -196,6 +175,7 @@ fn below(base: &Url, path: &str) -> Url {
 mod tests {
     use super::*;
     use crate::upstream::http_client;
+    use secrecy::ExposeSecret;
     use std::time::Duration;
 
     fn client() -> HttpClient {

@@ -1,5 +1,6 @@
 //! The listener for operators: the status page, its API, signing in.
 
+mod app;
 mod assets;
 mod clients;
 mod events;
@@ -19,6 +20,7 @@ use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTI
 use http::{HeaderValue, Method};
 
 use super::{Bridge, approvals, metrics, operations, reply, status};
+pub use app::InForce;
 pub(super) use gate::Operator;
 
 /// What browsers may do with the page: nothing that comes from elsewhere, and nothing that is
@@ -37,6 +39,9 @@ pub(super) fn routes(bridge: &Arc<Bridge>) -> Router<Arc<Bridge>> {
         .route("/api/metrics", look(get(metrics::get_as_operator)))
         .route("/api/snapshot", look(get(events::snapshot)))
         .route("/api/events", look(get(events::events)))
+        .route("/api/app", look(get(app::app)))
+        .route("/api/settings", look(get(app::settings)))
+        .route("/api/restart", change(post(app::restart)))
         .route("/api/calls", look(get(operations::calls)))
         .route("/api/queue/{operation}", change(post(operations::queue)))
         .route(

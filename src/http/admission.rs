@@ -45,7 +45,7 @@ pub(super) fn note_refused(bridge: &Bridge, request: &Request, failure: &Failure
     let sender = network::sender(request).ok();
     let address = sender.or_else(|| peer.map(|peer| peer.address));
     let journal = bridge.dispatcher.journal();
-    journal.refused(address, failure.code.entry().name, program(request));
+    journal.refused(address, failure.code, program(request));
 }
 
 /// The program that sent a request, as it calls itself.

@@ -6,6 +6,7 @@ use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -15,16 +16,18 @@ use crate::dispatch::Approval;
 use crate::error::{Code, Failure};
 use crate::protocol::json::RawJson;
 
-#[derive(Serialize)]
-struct Waiting {
+/// The calls that wait.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Approvals {
     approvals: Vec<Entry>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Entry {
     id: u64,
     client: String,
     tool: String,
+    #[schemars(with = "Option<serde_json::Value>")]
     arguments: Option<RawJson>,
     reason: String,
     /// For how long the question has been waiting, in seconds.
@@ -53,18 +56,19 @@ impl Entry {
 pub(super) async fn get(State(bridge): State<Arc<Bridge>>) -> Response {
     let approvals = bridge.dispatcher.approvals().into_iter();
     let approvals = approvals.map(Entry::of).collect();
-    Json(Waiting { approvals }).into_response()
+    Json(Approvals { approvals }).into_response()
 }
 
 /// What a person says.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Word {
     approve: bool,
 }
 
-#[derive(Serialize)]
-struct Said {
+/// What was said.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Said {
     id: u64,
     approved: bool,
 }

@@ -56,13 +56,13 @@ pub(super) async fn reset_breaker(
 ) -> Json<Done> {
     bridge.dispatcher.reset_breaker();
     tracing::info!(by = %operator, "Home Assistant is tried again at once");
-    Json(Done { done: true })
+    Json(Done::new(true))
 }
 
 /// `POST /api/refused/clear`: forgets the requests that were not let in.
 pub(super) async fn forget_refused(State(bridge): State<Arc<Bridge>>) -> Json<Done> {
     bridge.dispatcher.journal().forget_refusals();
-    Json(Done { done: true })
+    Json(Done::new(true))
 }
 
 /// `POST /api/log/level`: logs more or less, until the bridge starts again.
@@ -89,7 +89,7 @@ pub(super) async fn log_levels(
     let Levels { level, modules } = &levels;
     tracing::warn!(?level, ?modules, by = %operator, "the log level was changed");
     let done = telemetry::set_levels(levels);
-    Json(Done { done }).into_response()
+    Json(Done::new(done)).into_response()
 }
 
 /// `GET /api/log-level`.
@@ -118,6 +118,12 @@ pub(super) async fn first_token(
 pub(super) struct Done {
     /// Whether there was anything to do it to.
     done: bool,
+}
+
+impl Done {
+    pub(super) const fn new(done: bool) -> Self {
+        Self { done }
+    }
 }
 
 /// How much to log.

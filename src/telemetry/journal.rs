@@ -12,6 +12,7 @@ use super::history::{self, Call, Ring};
 use super::refusals::{Refusal, Refusals};
 use super::series::{Histogram, Series};
 use super::since_1970;
+use crate::error::Code;
 
 const MINUTE_MS: u64 = 60_000;
 /// Buckets of the last hour, for all calls together.
@@ -167,7 +168,7 @@ impl Journal {
     }
 
     /// A request was not let in.
-    pub fn refused(&self, address: Option<IpAddr>, code: &'static str, program: Option<&str>) {
+    pub fn refused(&self, address: Option<IpAddr>, code: Code, program: Option<&str>) {
         let now = since_1970(SystemTime::now());
         let address = address.map(|address| address.to_canonical());
         let program = program.map(str::to_owned);

@@ -5,6 +5,8 @@ use core::net::IpAddr;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::error::Code;
+
 /// Rows that are kept; the one that was seen least recently gives way.
 const CAPACITY: usize = 50;
 
@@ -16,6 +18,10 @@ pub struct Refusal {
     pub address: Option<IpAddr>,
     /// The code of the catalogue.
     pub code: &'static str,
+    /// What is wrong, in English.
+    pub title: &'static str,
+    /// What can be done about it, in English.
+    pub fix: &'static str,
     /// The program that sent them, as it calls itself (`User-Agent`).
     pub program: Option<String>,
     /// How many there were.
@@ -34,10 +40,11 @@ impl Refusals {
         &mut self,
         now: u64,
         address: Option<IpAddr>,
-        code: &'static str,
+        code: Code,
         program: Option<String>,
     ) {
-        let same = |row: &&mut Refusal| row.address == address && row.code == code;
+        let entry = code.entry();
+        let same = |row: &&mut Refusal| row.address == address && row.code == entry.name;
         if let Some(row) = self.0.iter_mut().find(same) {
             row.times += 1;
             row.last = now;
@@ -51,7 +58,9 @@ impl Refusals {
         }
         self.0.push(Refusal {
             address,
-            code,
+            code: entry.name,
+            title: entry.title,
+            fix: entry.fix,
             program,
             times: 1,
             last: now,
@@ -80,16 +89,16 @@ mod tests {
         IpAddr::V4(Ipv4Addr::new(192, 168, 1, last))
     }
 
-    fn add(refusals: &mut Refusals, now: u64, last: u8, code: &'static str, program: Option<&str>) {
+    fn add(refusals: &mut Refusals, now: u64, last: u8, code: Code, program: Option<&str>) {
         refusals.add(now, Some(address(last)), code, program.map(str::to_owned));
     }
 
     #[test]
     fn the_same_mistake_of_the_same_address_is_one_row() {
         let mut refusals = Refusals::default();
-        add(&mut refusals, 1, 4, "token_unknown", None);
-        add(&mut refusals, 2, 4, "token_missing", None);
-        add(&mut refusals, 3, 4, "token_unknown", Some("n8n"));
+        add(&mut refusals, 1, 4, Code::TokenUnknown, None);
+        add(&mut refusals, 2, 4, Code::TokenMissing, None);
+        add(&mut refusals, 3, 4, Code::TokenUnknown, Some("n8n"));
         let rows = refusals.since(0);
         let told: Vec<_> = rows
             .iter()
@@ -107,7 +116,7 @@ mod tests {
         let mut refusals = Refusals::default();
         for n in 0..=CAPACITY {
             let last = u8::try_from(n).unwrap();
-            add(&mut refusals, n as u64, last, "token_unknown", None);
+            add(&mut refusals, n as u64, last, Code::TokenUnknown, None);
         }
         let rows = refusals.since(0);
         assert_eq!(rows.len(), CAPACITY);

@@ -81,7 +81,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("upstream", &["protocol", "error"]),
     ("cache", &["protocol"]),
     ("demo", &["protocol"]),
-    ("telemetry", &[]),
+    ("telemetry", &["error"]),
     ("error", &[]),
     ("resilience", &[]),
     ("protocol", &[]),

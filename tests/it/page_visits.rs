@@ -5,8 +5,8 @@ use tokio::process::Command;
 
 use crate::support::bridge::{Bridge, PATIENCE, root};
 
-/// Lets Chromium visit the page of `bridge`.
-async fn visit(bridge: &Bridge, name: &str) {
+/// Lets Chromium visit the page of `bridge`; the environment tells the visit more.
+pub(crate) async fn visit(bridge: &Bridge, name: &str, environment: &[(&str, &str)]) {
     let mut command = Command::new("node");
     command
         .arg(root().join("tests/page/visit.mjs"))
@@ -15,6 +15,7 @@ async fn visit(bridge: &Bridge, name: &str) {
         .env("LAN", bridge.url(""))
         .env("ADMIN_TOKEN", &bridge.admin_token)
         .env("TOKEN", &bridge.token)
+        .envs(environment.iter().copied())
         .kill_on_drop(true);
     let output = tokio::time::timeout(5 * PATIENCE, command.output());
     let output = output
@@ -30,7 +31,7 @@ async fn visit(bridge: &Bridge, name: &str) {
 }
 
 async fn visit_the_demo(name: &str) {
-    visit(&Bridge::start(&["--demo"]).await, name).await;
+    visit(&Bridge::start(&["--demo"]).await, name, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +43,7 @@ async fn page_leads_from_the_first_start_to_a_connected_client() {
 async fn page_follows_home_assistants_theme_language_and_direction() {
     let ingress = [("MCP_BRIDGE__INGRESS_PEER", "127.0.0.1")];
     let bridge = Bridge::start_with(&["--demo"], &ingress).await;
-    visit(&bridge, "ingress").await;
+    visit(&bridge, "ingress", &[]).await;
     let log = bridge.whole_log().join("\n");
     assert!(log.contains(r#""by":"Anna""#), "{log}");
 }
@@ -50,6 +51,21 @@ async fn page_follows_home_assistants_theme_language_and_direction() {
 #[tokio::test(flavor = "multi_thread")]
 async fn page_does_what_its_buttons_say() {
     visit_the_demo("buttons").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_makes_changes_and_revokes_clients() {
+    visit_the_demo("clients").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_lets_a_person_agree_to_held_calls_or_refuse_them() {
+    visit_the_demo("approvals").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_shows_the_settings_in_force_and_forgets_answers() {
+    visit_the_demo("settings").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +96,7 @@ async fn page_asks_where_events_do_not_come_through() {
 #[tokio::test(flavor = "multi_thread")]
 async fn page_says_what_is_wrong_and_what_to_do() {
     let bridge = Bridge::start(&["--upstream", "http://127.0.0.1:9"]).await;
-    visit(&bridge, "trouble").await;
+    visit(&bridge, "trouble", &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

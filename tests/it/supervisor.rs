@@ -1,9 +1,11 @@
 //! Life as an app of Home Assistant: the way through the Supervisor, on which no token of Home
 //! Assistant is needed.
 
-use serde_json::json;
+use http::Method;
+use serde_json::{Value, json};
 
-use crate::support::bridge::{Bridge, house};
+use crate::support::bridge::{Bridge, house, send};
+use crate::support::supervisor::ingress::{Ingress, User};
 use crate::support::supervisor::{Core, Supervisor};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,4 +54,69 @@ async fn the_supervisors_own_welcome_does_not_prove_that_core_is_there() {
     let home = &status["home_assistant"];
     assert_eq!(home["state"], "unknown", "{home}");
     assert_eq!(home["events_told"], false);
+}
+
+const ANNA: User = User {
+    id: "0a1b2c",
+    name: "anna",
+    display_name: "Anna",
+};
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+/// A bridge under the Supervisor whose second listener is open to the tests.
+async fn app(supervisor: &Supervisor) -> (Bridge, Ingress) {
+    let mut environment = supervisor.environment().to_vec();
+    environment.push(("MCP_BRIDGE__INGRESS_PEER", "127.0.0.1"));
+    let bridge = Bridge::start_with(&[], &environment).await;
+    let ingress = Ingress::start(bridge.admin, ANNA).await;
+    (bridge, ingress)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_knows_where_the_machine_is_reached() {
+    let house = house().await;
+    let supervisor = Supervisor::before(&house.url(), "core").await;
+    let (bridge, ingress) = app(&supervisor).await;
+    let place = async || {
+        let request = client().get(format!("{}api/app", ingress.url));
+        send(request).await.json()["place"].clone()
+    };
+    supervisor.map_port(bridge.lan.port(), Some(9000));
+    assert_eq!(
+        place().await,
+        json!({"port": 9000, "hosts": ["192.168.1.10"], "hostname": "0a1b2c3d-mcp-bridge"})
+    );
+    supervisor.map_port(bridge.lan.port(), None);
+    assert_eq!(place().await["port"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_restarts_the_app_from_the_page() {
+    let house = house().await;
+    let supervisor = Supervisor::before(&house.url(), "core").await;
+    let (bridge, ingress) = app(&supervisor).await;
+    let restart = || client().post(format!("{}api/restart", ingress.url));
+    assert_eq!(send(restart()).await.code(), "change_refused");
+    assert_eq!(supervisor.restarts(), 0);
+    let asked = send(restart().header("x-mcp-bridge-page", "1")).await;
+    assert_eq!(asked.status, 202, "{asked:?}");
+    assert_eq!(supervisor.restarts(), 1);
+    let log = bridge.whole_log().join("\n");
+    assert!(log.contains(r#""message":"restart","by":"Anna""#), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_supervisor_nothing_can_be_restarted() {
+    let house = house().await;
+    let bridge = Bridge::before(&house).await;
+    let app = send(bridge.admin_request(Method::GET, "/api/app")).await;
+    assert_eq!(app.json(), json!({"supervised": false, "place": null}));
+    let restart = send(bridge.admin_request(Method::POST, "/api/restart")).await;
+    assert_eq!(
+        (restart.status, restart.code().as_str()),
+        (404, "not_found")
+    );
 }

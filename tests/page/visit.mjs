@@ -2,12 +2,14 @@
 // where the page is. Whatever is not as it should be ends it with an error.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createServer, request as ask } from 'node:http';
 import { createRequire } from 'node:module';
+import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
 
-const { ADMIN, LAN, ADMIN_TOKEN, TOKEN } = process.env;
+const { ADMIN, LAN, ADMIN_TOKEN, TOKEN, INGRESS } = process.env;
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const SHOTS = new URL('./screenshots/', import.meta.url).pathname;
 mkdirSync(SHOTS, { recursive: true });
@@ -233,6 +235,162 @@ const VISITS = {
     const diagnostics = readFileSync(await download.path(), 'utf8');
     assert.ok(JSON.parse(diagnostics).calls.length >= 5);
     for (const secret of [TOKEN, ADMIN_TOKEN, 'Moon']) assert.ok(!diagnostics.includes(secret), secret);
+    return page;
+  },
+
+  /** A client is made, changed, switched off, given a new token and revoked. */
+  async clients() {
+    const page = await open();
+    await signIn(page);
+    await pressed(page, 'Show everything');
+    await pressed(page, 'Add a client');
+    const dialog = page.locator('dialog').last();
+    await dialog.getByLabel('Name').fill('n8n in the cellar');
+    await dialog.getByLabel(/Look only/).check();
+    await shot(page, 'client-new', false);
+    await axe(page, 'new client');
+    await dialog.getByRole('button', { name: 'Create and show the token' }).click();
+    await page.waitForSelector('dialog', { state: 'detached' });
+    // The page goes on with its token, in the block of its program.
+    assert.equal(await page.getByRole('tab', { selected: true }).innerText(), 'n8n');
+    const token = await page.inputValue('#token');
+    assert.match(token, /^mcpb_[a-z2-9]{30,}$/);
+    assert.ok((await text(page, '#tab-panel pre')).includes(token));
+    await shot(page, 'client-token', false);
+    const as = (bearer, name, args) => fetch(`${LAN}/mcp/tools/call`, { method: 'POST', headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json', 'user-agent': 'n8n/2.0' }, body: JSON.stringify({ name, arguments: args }) });
+    const outcome = async (bearer) => (await as(bearer, 'intent__HassTurnOn', { name: 'Reading Lamp', domain: ['light'] })).json();
+    assert.equal((await outcome(token)).code, 'denied');
+    await page.locator('#arrival.there').waitFor();
+    assert.match(await text(page, '#arrival'), /Connected: n8n in the cellar \(n8n\/2\.0\)/);
+    const row = page.getByRole('row', { name: /n8n in the cellar/ });
+    assert.match(await row.innerText(), /Look only/);
+    // Its rights are widened; a rate that is none is told, and nothing lost.
+    await row.getByRole('button', { name: 'Change n8n in the cellar' }).click();
+    await dialog.getByLabel('Look and act').check();
+    await dialog.locator('.further summary').click();
+    await dialog.getByLabel('Never these tools').fill('*Unlock*');
+    await dialog.getByLabel('Locks').selectOption('confirm');
+    await dialog.getByLabel('Calls at most').fill('often');
+    await shot(page, 'client-change', false);
+    await dialog.getByRole('button', { name: 'Save' }).click();
+    await dialog.locator('.bad', { hasText: /rate|60\/min/ }).waitFor();
+    assert.match(page.troubles.pop(), /400/, 'the browser says it, too');
+    await dialog.getByLabel('Calls at most').fill('60/min');
+    await dialog.getByRole('button', { name: 'Save' }).click();
+    await page.waitForSelector('dialog', { state: 'detached' });
+    await row.getByText('Limited').waitFor();
+    assert.equal((await outcome(token)).isError, false);
+    await row.getByRole('button').click();
+    await dialog.locator('.further summary').click();
+    assert.equal(await dialog.getByLabel('Calls at most').inputValue(), '60/min');
+    assert.equal(await dialog.getByLabel('Never these tools').inputValue(), '*Unlock*');
+    assert.equal(await dialog.getByLabel('Locks').inputValue(), 'confirm');
+    // Off and on again.
+    await dialog.getByRole('button', { name: 'Switch off' }).click();
+    await row.getByText('Switched off').waitFor();
+    assert.equal((await as(token, 'x', {})).status, 401);
+    await row.getByRole('button').click();
+    await dialog.getByRole('button', { name: 'Switch on' }).click();
+    await row.getByText('Limited').waitFor();
+    // A new token, and the old one ends.
+    await row.getByRole('button').click();
+    await dialog.getByRole('button', { name: 'New token' }).click();
+    await page.getByLabel('End the old token at once').check();
+    await page.locator('dialog').last().getByRole('button', { name: 'New token' }).click();
+    await page.waitForSelector('dialog', { state: 'detached' });
+    const next = await page.inputValue('#token');
+    assert.notEqual(next, token);
+    assert.equal((await as(token, 'x', {})).status, 401);
+    assert.equal((await outcome(next)).isError, false);
+    // Other clients' tokens are not kept, and nothing pretends that they are.
+    await page.reload();
+    await page.getByRole('row', { name: /n8n in the cellar/ }).waitFor();
+    await page.evaluate(() => (document.getElementById('connect').open = true));
+    await page.getByLabel('Client', { exact: true }).first().selectOption('n8n in the cellar');
+    await page.locator('#connect').getByRole('button', { name: 'Show' }).click();
+    await page.locator('#toast', { hasText: 'not kept' }).waitFor();
+    // Revoked for good.
+    await row.getByRole('button').click();
+    await dialog.getByRole('button', { name: 'Revoke' }).click();
+    await page.locator('dialog').last().getByRole('button', { name: 'Cancel' }).click();
+    await dialog.getByRole('button', { name: 'Revoke' }).click();
+    await page.locator('dialog').last().getByRole('button', { name: 'Revoke' }).click();
+    await row.waitFor({ state: 'detached' });
+    assert.equal((await as(next, 'x', {})).status, 401);
+    return page;
+  },
+
+  /** A held call is agreed to, another refused. */
+  async approvals() {
+    const page = await open();
+    await signIn(page);
+    const change = { method: 'PATCH', headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' }, body: JSON.stringify({ terms: { rights: { sensitive: { lock: 'confirm' } } } }) };
+    assert.equal((await fetch(`${ADMIN}/api/clients/default`, change)).status, 200);
+    const lock = async () => (await call('intent__HassTurnOn', { name: 'Front Door', domain: ['lock'] })).json();
+    const agreed = lock();
+    await page.locator('#approvals li').waitFor();
+    assert.match(await text(page, '#approvals'), /default wants to call intent__HassTurnOn[\s\S]*name=Front Door/);
+    assert.equal(await page.title(), '(1) MCP Bridge');
+    await axe(page, 'approvals');
+    await shot(page, 'approvals');
+    await page.getByRole('button', { name: /^Allow once: default/ }).click();
+    assert.equal((await agreed).isError, false);
+    await page.locator('#approvals li').waitFor({ state: 'detached' });
+    const refused = lock();
+    await page.getByRole('button', { name: /^Refuse: default/ }).click();
+    assert.equal((await refused).code, 'approval_refused');
+    await page.locator('#approvals li').waitFor({ state: 'detached' });
+    assert.equal(await page.title(), 'MCP Bridge');
+    return page;
+  },
+
+  /** The settings in force, and what the cache knows. */
+  async settings() {
+    const page = await open();
+    await signIn(page);
+    await pressed(page, 'Show everything');
+    await page.locator('#settings summary').click();
+    await page.getByRole('row', { name: /^demo true command line$/ }).waitFor();
+    assert.equal(await page.getByText('queue.call_timeout').count(), 0);
+    await page.getByRole('button', { name: /^Show all/ }).click();
+    assert.match(await page.getByRole('row', { name: /queue\.call_timeout/ }).innerText(), /50s\s+default/);
+    await axe(page, 'settings');
+    await shot(page, 'settings');
+    await pressed(page, 'Forget');
+    await page.locator('#toast', { hasText: 'Forgotten' }).waitFor();
+    return page;
+  },
+
+  /** What somebody sees who has just installed the app: Home Assistant is found, a token is there, and an SDK client arrives with it. */
+  async installed() {
+    const page = await open();
+    page.home = new URL(INGRESS).origin;
+    await page.goto(INGRESS);
+    await page.locator('#verdict-mark.good').waitFor();
+    assert.match(await text(page, '#verdict'), /Home Assistant is reachable/);
+    assert.match(await text(page, '#step-1-inside'), /Found at .*\/core\/api\/mcp/);
+    await shot(page, 'installed-1');
+    await pressed(page, 'Show');
+    await page.waitForSelector('#step-3.open');
+    const block = async () => JSON.parse(await text(page, '#tab-panel pre')).mcpServers['home-assistant'];
+    const { port } = new URL(LAN);
+    await page.locator('#address option').nth(2).waitFor({ state: 'attached' });
+    assert.equal((await block()).url, `http://192.168.1.10:${port}/mcp`, 'as the Supervisor says');
+    assert.deepEqual((await page.locator('#address option').allInnerTexts()).slice(1),
+      [`http://127.0.0.1:${port}/mcp`, `http://0a1b2c3d-mcp-bridge:${port}/mcp (for other apps of this Home Assistant)`]);
+    // This browser and this client are on the machine itself.
+    await page.getByLabel('Address').selectOption(`${LAN}/mcp`);
+    const { url, headers } = await block();
+    const token = headers.Authorization.replace('Bearer ', '');
+    const client = new URL('../clients/typescript.mjs', import.meta.url).pathname;
+    const { stdout } = await promisify(execFile)('node', [client, '--sdk', 'v1', '--url', url, '--token', token, '--call', 'intent__HassTurnOn', '--arguments', '{"name":"Reading Lamp"}']);
+    const seen = JSON.parse(stdout);
+    assert.equal(seen.call.isError, false, stdout);
+    await page.waitForSelector('#rest:not([hidden])');
+    assert.match(await text(page, '#arrival'), /Connected: default/);
+    assert.match(await text(page, '#beat-state'), /Running since .* · 20\d\d\.\d+/);
+    await page.locator('.call', { hasText: 'Reading Lamp' }).waitFor();
+    await shot(page, 'installed-2');
     return page;
   },
 

@@ -51,6 +51,16 @@ impl Core {
         self.presence
     }
 
+    /// Since when that has been so.
+    pub(super) const fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Its version, as it last said.
+    pub(super) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
     /// There is a connection, and it said which version it is.
     pub(super) fn met(&mut self, version: &str) {
         self.loss = None;

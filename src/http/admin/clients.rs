@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::StatusCode;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -22,42 +23,62 @@ use crate::http::{Bridge, body, reply};
 const OVERLAP: Duration = Duration::from_hours(24);
 
 /// A client without what is kept of its tokens.
-#[derive(Serialize)]
-struct Row<'a> {
-    name: &'a str,
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ClientRow {
+    name: String,
+    #[schemars(with = "String")]
     created: Timestamp,
     enabled: bool,
+    #[schemars(with = "Option<String>")]
     revoked: Option<Timestamp>,
+    #[schemars(with = "Option<String>")]
     last_seen: Option<Timestamp>,
     tokens: Vec<TokenRow>,
-    terms: &'a Terms,
+    terms: Terms,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct TokenRow {
+    #[schemars(with = "String")]
     created: Timestamp,
+    #[schemars(with = "Option<String>")]
     expires: Option<Timestamp>,
 }
 
-#[derive(Deserialize)]
+/// All clients.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Clients {
+    clients: Vec<ClientRow>,
+}
+
+/// A client, and its token in clear.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct WithToken {
+    client: ClientRow,
+    token: String,
+}
+
+/// A client that is to be made.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Creation {
+pub(super) struct Creation {
     name: String,
     #[serde(default)]
     terms: Terms,
 }
 
 /// What is to change; `terms` is a JSON merge patch (RFC 7396) of those there are.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Change {
+pub(super) struct Change {
     enabled: Option<bool>,
     terms: Value,
 }
 
-#[derive(Default, Deserialize)]
+/// For how long the old token goes on beside the new one; a day, unless it is said.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Rotation {
+pub(super) struct Rotation {
     overlap_s: Option<u64>,
 }
 
@@ -82,7 +103,7 @@ pub(super) async fn list(State(bridge): State<Arc<Bridge>>) -> Response {
         let clients = access.registry().load()?;
         Ok(clients.iter().map(|client| row(&access, client)).collect())
     });
-    told(rows.await.map(|rows: Vec<Value>| json!({"clients": rows})))
+    told(rows.await.map(|clients| Clients { clients }))
 }
 
 /// `GET /api/clients/{name}`.
@@ -187,16 +208,19 @@ fn named(name: Name) -> Result<String, Failure> {
         .map_err(|unreadable| Failure::with(Code::NoSuchClient, unreadable))
 }
 
-fn told(outcome: Result<Value, Failure>) -> Response {
+fn told(outcome: Result<impl Serialize, Failure>) -> Response {
     match outcome {
         Ok(body) => Json(body).into_response(),
         Err(failure) => reply::problem(&failure),
     }
 }
 
-async fn with_token(bridge: &Bridge, name: String, token: &Token) -> Result<Value, Failure> {
+async fn with_token(bridge: &Bridge, name: String, token: &Token) -> Result<WithToken, Failure> {
     let client = find(bridge, name).await?;
-    Ok(json!({"client": row(&bridge.access, &client), "token": token.reveal()}))
+    Ok(WithToken {
+        client: row(&bridge.access, &client),
+        token: token.reveal().to_owned(),
+    })
 }
 
 async fn find(bridge: &Bridge, name: String) -> Result<Client, Failure> {
@@ -210,20 +234,20 @@ async fn find(bridge: &Bridge, name: String) -> Result<Client, Failure> {
     .await
 }
 
-fn row(access: &Access, client: &Client) -> Value {
+fn row(access: &Access, client: &Client) -> ClientRow {
     let tokens = client.tokens.iter().map(|kept| TokenRow {
         created: kept.created,
         expires: kept.expires,
     });
-    json!(Row {
-        name: &client.name,
+    ClientRow {
+        name: client.name.clone(),
         created: client.created,
         enabled: client.enabled,
         revoked: client.revoked,
         last_seen: access.last_seen().remove(&client.name),
         tokens: tokens.collect(),
-        terms: &client.terms,
-    })
+        terms: client.terms.clone(),
+    }
 }
 
 /// The body of a request; an empty one is an empty object.

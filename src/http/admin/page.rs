@@ -27,7 +27,7 @@ pub(super) async fn index(State(bridge): State<Arc<Bridge>>, request: Request) -
                 ("verdict", verdict(&snapshot, texts)),
                 ("version", escaped(env!("CARGO_PKG_VERSION"))),
                 ("addresses", addresses(&snapshot)),
-                ("clients", clients(&bridge)),
+                ("clients", clients(&snapshot)),
                 ("signed-in", signed_in.to_string()),
             ];
             assets::page(request.headers(), &fill(INDEX, texts, &slots))
@@ -75,15 +75,15 @@ fn addresses(snapshot: &Snapshot) -> String {
     html
 }
 
-fn clients(bridge: &Bridge) -> String {
+fn clients(snapshot: &Snapshot) -> String {
     let mut html = String::new();
-    for figures in bridge.dispatcher.journal().clients() {
+    for client in snapshot.clients() {
         let _ = write!(
             html,
             "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td></tr>",
-            escaped(&figures.name),
-            figures.calls,
-            figures.errors
+            escaped(&client.name),
+            client.calls,
+            client.errors
         );
     }
     html

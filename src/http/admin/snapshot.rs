@@ -1,19 +1,24 @@
 //! What the status page shows, as one typed value.
 
+mod approvals;
+mod clients;
+mod house;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::dispatch::BreakerState;
 use crate::dispatch::queue::Mode;
 use crate::http::Bridge;
-
-use crate::telemetry::{self, Call, ClientFigures, Hour, Level, Line, Refusal};
+use crate::telemetry::{self, Call, Hour, Level, Line, Refusal};
+use approvals::ApprovalState;
+pub(super) use clients::ClientState;
+use house::HomeAssistant;
 
 /// The version of the whole API below `/api/`; it grows when something is taken away or changes its
 /// meaning.
@@ -42,8 +47,10 @@ pub(crate) struct Snapshot {
     home_assistant: HomeAssistant,
     queue: QueueState,
     hour: Hour,
-    /// The clients that were seen since the start.
-    clients: Vec<ClientFigures>,
+    /// Calls that wait for a person's word.
+    approvals: Vec<ApprovalState>,
+    /// The clients.
+    clients: Vec<ClientState>,
     /// The requests that were not let in during the last day, the latest first.
     refused: Vec<Refusal>,
     /// The newest calls after the cursor, oldest first.
@@ -82,49 +89,11 @@ enum State {
 #[derive(Debug, Serialize, JsonSchema)]
 struct Listen {
     port: u16,
+    /// Whether TLS is spoken there.
+    tls: bool,
     /// Addresses of this machine, the likeliest first.
     #[schemars(with = "Vec<String>")]
     hosts: Vec<IpAddr>,
-}
-
-/// Home Assistant, or whatever else is behind the bridge.
-#[derive(Debug, Serialize, JsonSchema)]
-struct HomeAssistant {
-    url: String,
-    /// How it was found: `direct`, `supervisor`, `configured` or `demo`.
-    way: &'static str,
-    /// Nothing until it was spoken to for the first time.
-    reachable: Option<bool>,
-    /// When it answered last, in milliseconds since 1970.
-    last_answer: Option<u64>,
-    trouble: Option<Trouble>,
-    breaker: Breaker,
-}
-
-/// The last trouble with it; gone after the next answer.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Trouble {
-    /// The code of the catalogue.
-    code: &'static str,
-    /// What happened, in English.
-    title: &'static str,
-    /// What can be done about it, in English.
-    fix: &'static str,
-    detail: String,
-    /// When it was, in milliseconds since 1970.
-    at: u64,
-}
-
-/// What keeps calls from Home Assistant while it is not well.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Breaker {
-    /// `closed`: calls pass. `open`: none do. `half_open`: single ones do, to see how it is.
-    #[schemars(with = "String")]
-    state: BreakerState,
-    /// Since when, in milliseconds since 1970.
-    since: u64,
-    /// How often it opened.
-    opened: u64,
 }
 
 /// The queue in front of it.
@@ -163,7 +132,8 @@ impl Snapshot {
             home_assistant: HomeAssistant::of(bridge),
             queue: QueueState::of(bridge),
             hour: journal.hour(),
-            clients: journal.clients(),
+            approvals: ApprovalState::all(bridge),
+            clients: ClientState::all(bridge),
             refused: journal.refusals(),
             calls,
             lines: lines.unwrap_or_default(),
@@ -181,14 +151,17 @@ impl Snapshot {
 
     /// The key of the sentence that says how it is.
     pub(super) fn verdict(&self) -> &'static str {
-        match (self.queue.mode, self.home_assistant.reachable) {
+        match self.queue.mode {
             _ if self.bridge.state == State::Stopping => "verdict.stopping",
-            (Mode::Paused, _) => "verdict.paused",
-            (Mode::Draining, _) => "verdict.draining",
-            (Mode::Open, Some(false)) => "verdict.trouble",
-            (Mode::Open, Some(true)) => "verdict.running",
-            (Mode::Open, None) => "verdict.ready",
+            Mode::Paused => "verdict.paused",
+            Mode::Draining => "verdict.draining",
+            Mode::Open => self.home_assistant.verdict().unwrap_or("verdict.ready"),
         }
+    }
+
+    /// The clients.
+    pub(super) fn clients(&self) -> &[ClientState] {
+        &self.clients
     }
 
     /// How many clients there are, and how many calls wait.
@@ -198,10 +171,11 @@ impl Snapshot {
 
     /// The addresses of the MCP endpoint.
     pub(super) fn addresses(&self) -> impl Iterator<Item = String> {
-        let Listen { port, hosts } = &self.bridge.listen;
+        let Listen { port, tls, hosts } = &self.bridge.listen;
+        let scheme = if *tls { "https" } else { "http" };
         hosts
             .iter()
-            .map(move |host| format!("http://{}/mcp", SocketAddr::new(*host, *port)))
+            .map(move |host| format!("{scheme}://{}/mcp", SocketAddr::new(*host, *port)))
     }
 }
 
@@ -218,42 +192,11 @@ impl BridgeState {
             clients: bridge.access.active_clients(),
             front_door_open: bridge.access.is_open(),
             listen: Listen {
-                port: bridge.lan.port(),
-                hosts: hosts(bridge.lan.ip()),
+                port: bridge.lan.address.port(),
+                tls: bridge.lan.tls,
+                hosts: hosts(bridge.lan.address.ip()),
             },
             log_level: telemetry::levels().map(|levels| levels.level),
-        }
-    }
-}
-
-impl HomeAssistant {
-    fn of(bridge: &Bridge) -> Self {
-        let upstream = bridge.dispatcher.upstream();
-        let health = upstream.health();
-        let trouble = health.trouble.as_ref().map(|(trouble, at)| {
-            let entry = trouble.code().entry();
-            Trouble {
-                code: entry.name,
-                title: entry.title,
-                fix: entry.fix,
-                detail: trouble.to_string(),
-                at: since_1970(*at),
-            }
-        });
-        let known = health.last_answer.is_some() || trouble.is_some();
-        let breaker = bridge.dispatcher.figures().queue.breaker;
-        Self {
-            url: upstream.address(),
-            way: bridge.way,
-            reachable: known.then_some(trouble.is_none()),
-            // Whole seconds: it must not change with every call of a busy bridge.
-            last_answer: health.last_answer.map(|at| since_1970(at) / 1000 * 1000),
-            trouble,
-            breaker: Breaker {
-                state: breaker.state,
-                since: since_1970(Instant::now() - Duration::from_millis(breaker.for_ms)),
-                opened: breaker.opened,
-            },
         }
     }
 }

@@ -126,17 +126,23 @@ mod tests {
         }
         // Families of keys are put together from a code or a state.
         let families = [
-            "code.",
-            "mode.",
+            "advice.",
             "breaker.",
+            "clients.",
+            "code.",
+            "connect.how_",
+            "fix.",
+            "mode.",
             "outcome.",
+            "policy.",
+            "presence.",
+            "priority.",
+            "rights.",
+            "sensitive.",
+            "settings.",
             "source.",
             "verdict.",
-            "fix.",
-            "advice.",
-            "clients.",
-            "connect.how_",
-            "priority.",
+            "way.",
         ];
         for key in english.keys() {
             let used = families.iter().any(|family| key.starts_with(family))

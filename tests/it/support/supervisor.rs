@@ -5,6 +5,7 @@ mod proxy;
 mod websocket;
 mod wire;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,6 +51,10 @@ struct State {
     http: reqwest::Client,
     /// How long a request to Core may take in all.
     patience: Duration,
+    /// The ports of the app, and those of the machine that lead to them.
+    ports: Mutex<Value>,
+    /// How often the app asked for a restart.
+    restarts: AtomicUsize,
 }
 
 impl Supervisor {
@@ -64,6 +69,8 @@ impl Supervisor {
             core: Mutex::new(core),
             http: http.build().unwrap(),
             patience: Duration::from_mins(5),
+            ports: Mutex::new(json!({"8124/tcp": 8124})),
+            restarts: AtomicUsize::new(0),
         });
         tokio::spawn(serve(listener, routes(state.clone())));
         Self { url, state }
@@ -80,6 +87,16 @@ impl Supervisor {
             ("SUPERVISOR_TOKEN", TOKEN),
             ("MCP_BRIDGE__SUPERVISOR", &self.url),
         ]
+    }
+
+    /// A person opens a port of the app on the machine, or closes it.
+    pub(crate) fn map_port(&self, inside: u16, outside: Option<u16>) {
+        *self.state.ports.lock().unwrap() = json!({format!("{inside}/tcp"): outside});
+    }
+
+    /// How often the app asked for a restart.
+    pub(crate) fn restarts(&self) -> usize {
+        self.state.restarts.load(Ordering::Relaxed)
     }
 
     /// Core stops, or is there again.
@@ -113,7 +130,8 @@ fn routes(state: Arc<State>) -> Router {
         )
         .route("/addons/self/info", get(own_info))
         .route("/addons/self/options/config", get(own_options))
-        .route("/addons/self/restart", post(nothing))
+        .route("/addons/self/restart", post(restart))
+        .route("/network/info", get(network_info))
         .fallback(any(|| async {
             text(StatusCode::NOT_FOUND, "404: Not Found")
         }))
@@ -196,8 +214,32 @@ fn ok(data: Value) -> Response {
         .unwrap()
 }
 
-async fn nothing() -> Response {
+/// The real one would end the app before it could read this.
+async fn restart(Shared(state): Shared<Arc<State>>) -> Response {
+    state.restarts.fetch_add(1, Ordering::Relaxed);
     ok(json!({}))
+}
+
+async fn network_info() -> Response {
+    let interface = |name: &str, primary: bool, addresses: Value| {
+        json!({
+            "interface": name, "type": "ethernet", "enabled": true, "connected": true,
+            "primary": primary, "mac": "aa:bb:cc:dd:ee:ff", "wifi": null, "vlan": null,
+            "ipv4": {"method": "auto", "address": addresses, "nameservers": ["192.168.1.1"],
+                "gateway": "192.168.1.1", "ready": true},
+            "ipv6": {"method": "auto", "address": [], "nameservers": [], "gateway": null,
+                "ready": true},
+        })
+    };
+    ok(json!({
+        "interfaces": [
+            interface("wlan0", false, json!([])),
+            interface("end0", true, json!(["192.168.1.10/24"])),
+        ],
+        "docker": {"interface": "hassio", "address": "172.30.32.0/23", "gateway": "172.30.32.1",
+            "dns": "172.30.32.3"},
+        "host_internet": true, "supervisor_internet": true,
+    }))
 }
 
 async fn core_info(Shared(state): Shared<Arc<State>>) -> Response {
@@ -211,11 +253,12 @@ async fn core_info(Shared(state): Shared<Arc<State>>) -> Response {
     }))
 }
 
-async fn own_info() -> Response {
+async fn own_info(Shared(state): Shared<Arc<State>>) -> Response {
+    let ports = state.ports.lock().unwrap().clone();
     ok(json!({
         "name": "MCP Bridge", "slug": "0a1b2c3d_mcp_bridge", "hostname": "0a1b2c3d-mcp-bridge",
         "version": env!("CARGO_PKG_VERSION"), "version_latest": "9.9.9", "update_available": true,
-        "state": "started", "network": {"8124/tcp": 8124}, "ip_address": "172.30.33.5",
+        "state": "started", "network": ports, "ip_address": "172.30.33.5",
         "ingress": true, "ingress_port": 8099, "ingress_entry": "/api/hassio_ingress/session",
         "ingress_url": "/api/hassio_ingress/session/", "ingress_panel": false, "protected": true,
     }))
