@@ -3,6 +3,7 @@
 mod app;
 mod assets;
 mod clients;
+mod description;
 mod events;
 mod gate;
 mod page;
@@ -42,6 +43,7 @@ pub(super) fn routes(bridge: &Arc<Bridge>) -> Router<Arc<Bridge>> {
         .route("/api/app", look(get(app::app)))
         .route("/api/settings", look(get(app::settings)))
         .route("/api/restart", change(post(app::restart)))
+        .route("/api/openapi.json", look(get(description::get)))
         .route("/api/calls", look(get(operations::calls)))
         .route("/api/queue/{operation}", change(post(operations::queue)))
         .route(

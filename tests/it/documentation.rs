@@ -5,11 +5,12 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
+use http::Method;
 use mcp_bridge::error::Code;
 use mcp_bridge::telemetry::metrics::Metric;
 use serde_json::Value;
 
-use crate::support::bridge::{Bridge, program, root};
+use crate::support::bridge::{Bridge, program, root, send};
 
 /// A file of the repository.
 pub(crate) fn read(path: &str) -> String {
@@ -53,6 +54,18 @@ fn the_list_of_errors_is_the_catalogue() {
         .unwrap();
     }
     assert_up_to_date("docs/api/errors.md", &text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_description_of_the_api_for_operators_is_what_the_bridge_says() {
+    let bridge = Bridge::start(&["--demo"]).await;
+    let document = send(bridge.admin_request(Method::GET, "/api/openapi.json")).await;
+    let text = format!(
+        "# The API of the second listener. This file is written from the program by the test\n\
+         # the_description_of_the_api_for_operators_is_what_the_bridge_says.\n{}",
+        serde_yaml::to_string(&document.json()).unwrap()
+    );
+    assert_up_to_date("docs/api/openapi-admin.yaml", &text);
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod logs;
 mod mcp_http;
 mod metrics;
 mod modern;
+mod operators_api;
 mod outages;
 mod packaging;
 mod page_visits;
