@@ -40,6 +40,7 @@ mod plain_http;
 mod pool;
 mod queueing;
 mod real_events;
+mod real_first_steps;
 mod real_home_assistant;
 mod restarts;
 mod rights;
