@@ -30,6 +30,7 @@ mod screening;
 mod targets;
 mod tool_call;
 pub mod tools;
+mod trial;
 mod wishes;
 mod writes;
 
@@ -53,6 +54,7 @@ pub use arguments::Settings as ArgumentSettings;
 pub use classify::Settings as ToolSettings;
 pub use deduplication::Settings as DeduplicationSettings;
 use guard::Guard;
+pub use lists::Tool;
 pub use pipeline::Dispatcher;
 pub use scheduler::{Figures as QueueFigures, Settings as SchedulerSettings};
 pub use screening::{Rehearsal, rehearse};

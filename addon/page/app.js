@@ -10,7 +10,9 @@ import { drawConnect, hasConnected, isTaken } from './connect.js';
 import { drawApprovals } from './approvals.js';
 import { drawClients, drawRefused } from './clients.js';
 import { drawCalls } from './calls.js';
+import { drawCheck } from './check.js';
 import { drawFooter, drawLog, drawOperate } from './operate.js';
+import { redrawTools, watchTools } from './tools.js';
 import { redrawSettings, watchSettings } from './settings.js';
 
 const ALERT = 'M13 14H11V9H13M13 18H11V16H13M1 21H23L12 2L1 21Z';
@@ -95,6 +97,7 @@ function firstRun() {
 
 const PARTS = [
   [verdict, ['bridge', 'queue', 'home_assistant']],
+  [drawCheck, ['bridge']],
   [alerts, ['queue', 'home_assistant', 'bridge', 'app']],
   [drawApprovals, ['approvals']],
   [drawCards, ['hour', 'queue']],
@@ -138,6 +141,7 @@ await follow(async (languages) => {
   if (!(await speak(languages))) return;
   draw(everything());
   redrawSettings();
+  redrawTools();
 });
 const signOut = byId('sign-out');
 signOut.hidden = signOut.dataset.signedIn !== 'true';
@@ -147,6 +151,7 @@ watch((news) => draw(absorb(news)), (lost) => {
   draw(['bridge']);
 });
 watchSettings();
+watchTools();
 askForPlace();
 document.addEventListener('taken', () => draw(['clients']));
 // "5 minutes ago" grows old by itself.

@@ -2,6 +2,7 @@
 
 import { action, change, confirmed, el, opened, toast } from './dom.js';
 import { useToken } from './connect.js';
+import { fetchTools } from './tools.js';
 import { t } from './texts.js';
 
 const PROGRAMS = ['LM Studio', 'n8n', 'Open WebUI', 'Claude Code', 'Cursor', 'VS Code', 'Node-RED'];
@@ -26,9 +27,33 @@ function select(name, texts, values, chosen) {
 
 const area = (name, values) => el('textarea', { name, rows: '3', class: 'code', spellcheck: 'false' }, (values ?? []).join('\n'));
 
+/** A list of patterns, with the names of the tools at hand: each is put in or taken out by a button. */
+function patterns(name, values) {
+  const field = area(name, values);
+  const names = el('div', { class: 'names' });
+  const draw = (tools) => names.replaceChildren(...tools.map((tool) => el('button', {
+    type: 'button', class: 'name code', 'aria-pressed': String(lines(field.value).includes(tool.name)), click: ({ currentTarget }) => {
+      const chosen = lines(field.value);
+      const without = chosen.filter((one) => one !== tool.name);
+      field.value = (without.length < chosen.length ? without : [...chosen, tool.name]).join('\n');
+      currentTarget.setAttribute('aria-pressed', String(without.length === chosen.length));
+    } }, tool.name)));
+  const pick = el('details', { class: 'further', toggle: async ({ currentTarget }) => {
+    if (!currentTarget.open) return;
+    try {
+      draw(await fetchTools());
+    } catch (error) {
+      names.textContent = error.message;
+    }
+  } }, el('summary', {}, t('rights.pick')), names);
+  return [field, pick];
+}
+
 /** The fields for the terms of a client. */
 function fields(terms) {
   const rights = terms.rights ?? {};
+  const [allow, pickAllowed] = patterns('allow', rights.allow);
+  const [deny, pickDenied] = patterns('deny', rights.deny);
   const radio = (value, chosen) => el('label', { class: 'choice' },
     el('input', { type: 'radio', name: 'extent', value, checked: chosen }), el('span', {}, t(`rights.${value}_more`)));
   return [
@@ -36,8 +61,8 @@ function fields(terms) {
     field(t('priority.title'), select('priority', 'priority', PRIORITIES, terms.priority ?? 'normal'), t('priority.more')),
     el('details', { class: 'further' }, el('summary', {}, t('rights.further')),
       el('div', { class: 'fields' },
-        field(t('rights.allow'), area('allow', rights.allow), t('rights.patterns')),
-        field(t('rights.deny'), area('deny', rights.deny)),
+        el('div', {}, field(t('rights.allow'), allow, t('rights.patterns')), pickAllowed),
+        el('div', {}, field(t('rights.deny'), deny), pickDenied),
         CLASSES.map((name) => field(t(`sensitive.${name}`), select(name, 'policy', POLICIES, rights.sensitive?.[name] ?? 'allow'))),
         field(t('terms.rate'), el('input', { name: 'rate', value: terms.rate ?? '', placeholder: '60/min', autocomplete: 'off' }), t('terms.rate_more')),
         field(t('terms.timeout'), el('input', { name: 'timeout', type: 'number', min: '1', value: terms.timeout_s ?? '', autocomplete: 'off' })),

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::answers::List;
 use super::course::Course;
+use super::queue::Effect;
+use super::trial::PATIENCE;
 use super::{Call, Dispatcher, Wishes, local};
 use crate::error::Failure;
 use crate::protocol::json::RawJson;
@@ -18,14 +22,39 @@ const MAX_PAGES: usize = 100;
 /// How long an upstream that was never asked may take to say what it offers.
 const GREETING: Duration = Duration::from_secs(10);
 
+/// A tool, as people want to know it.
+#[derive(Debug, Clone)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// What it says of itself.
+    pub description: Option<String>,
+    /// Whether it cannot change the house.
+    pub looks_only: bool,
+    /// How much of a client's list it is.
+    pub bytes: usize,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    tools: Vec<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+    description: Option<String>,
+}
+
 impl Dispatcher {
-    /// Asks for the list of tools, in the name of a caller whose rights depend on it.
+    /// Asks for the list of tools, in the name of a caller whose rights depend on it; gives its pages.
     pub(super) async fn list_tools(
         &self,
         call: &Call,
         deadline: Instant,
         course: &Course,
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<RawJson>, Failure> {
+        let mut pages = Vec::new();
         let mut cursor = None;
         for _ in 0..MAX_PAGES {
             let params = cursor.map(|cursor: String| RawJson::of(&json!({"cursor": cursor})));
@@ -43,6 +72,7 @@ impl Dispatcher {
                 break;
             };
             self.learn(&list.request, result);
+            pages.push(result.clone());
             cursor = result
                 .members()
                 .and_then(|m| Some(m.get_str("nextCursor")?.into_owned()));
@@ -50,7 +80,32 @@ impl Dispatcher {
                 break;
             }
         }
-        Ok(())
+        Ok(pages)
+    }
+
+    /// The tools as people want to know them, in the order of the list.
+    ///
+    /// # Errors
+    /// Why there is no list; see the catalogue.
+    pub async fn tools(&self) -> Result<Vec<Tool>, Failure> {
+        let call = Call::of_the_bridge(Request::new(Id::number(0), "tools/list", None));
+        let deadline = call.received + PATIENCE;
+        let pages = self.list_tools(&call, deadline, &Course::default()).await?;
+        let pages = pages.iter().filter_map(|page| page.read::<Page>().ok());
+        let tools = pages.flat_map(|page| page.tools);
+        Ok(tools.filter_map(|raw| self.tool(&raw)).collect())
+    }
+
+    fn tool(&self, raw: &RawValue) -> Option<Tool> {
+        let Named { name, description } = serde_json::from_str(raw.get()).ok()?;
+        let params = RawJson::of(&json!({"name": name}));
+        let call = Call::of_the_bridge(Request::new(Id::number(0), "tools/call", Some(params)));
+        Some(Tool {
+            looks_only: self.screening.nature(&call).effect == Effect::Read,
+            name,
+            description,
+            bytes: raw.get().len(),
+        })
     }
 
     /// Learns from the answer to a request for the list of tools or a page of it.

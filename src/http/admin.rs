@@ -2,6 +2,7 @@
 
 mod app;
 mod assets;
+mod check;
 mod clients;
 mod description;
 mod events;
@@ -10,6 +11,7 @@ mod page;
 mod session;
 mod snapshot;
 mod texts;
+mod tools;
 
 use std::sync::Arc;
 
@@ -42,6 +44,8 @@ pub(super) fn routes(bridge: &Arc<Bridge>) -> Router<Arc<Bridge>> {
         .route("/api/events", look(get(events::events)))
         .route("/api/app", look(get(app::app)))
         .route("/api/settings", look(get(app::settings)))
+        .route("/api/tools", look(get(tools::list)))
+        .route("/api/check", change(post(check::check)))
         .route("/api/restart", change(post(app::restart)))
         .route("/api/openapi.json", look(get(description::get)))
         .route("/api/calls", look(get(operations::calls)))

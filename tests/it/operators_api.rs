@@ -69,6 +69,7 @@ async fn every_answer_has_the_described_shape() {
         "/api/clients",
         "/api/clients/default",
         "/api/settings",
+        "/api/tools",
         "/api/app",
     ] {
         let answer = get(&bridge, &path.replace("snapshot", "snapshot?lines=0")).await;

@@ -64,6 +64,16 @@ async fn page_lets_a_person_agree_to_held_calls_or_refuse_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn page_tries_the_whole_way() {
+    visit_the_demo("check").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_shows_the_tools_and_what_they_cost() {
+    visit_the_demo("tools").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn page_shows_the_settings_in_force_and_forgets_answers() {
     visit_the_demo("settings").await;
 }

@@ -267,8 +267,14 @@ const VISITS = {
     // Its rights are widened; a rate that is none is told, and nothing lost.
     await row.getByRole('button', { name: 'Change n8n in the cellar' }).click();
     await dialog.getByLabel('Look and act').check();
-    await dialog.locator('.further summary').click();
+    await dialog.locator('.further summary').first().click();
     await dialog.getByLabel('Never these tools').fill('*Unlock*');
+    await dialog.getByText('Pick from the list').last().click();
+    const picked = dialog.getByRole('button', { name: 'light__HassLightSet', exact: true }).last();
+    await picked.click();
+    assert.equal(await picked.getAttribute('aria-pressed'), 'true');
+    assert.equal(await dialog.getByLabel('Never these tools').inputValue(), '*Unlock*\nlight__HassLightSet');
+    await picked.click();
     await dialog.getByLabel('Locks').selectOption('confirm');
     await dialog.getByLabel('Calls at most').fill('often');
     await shot(page, 'client-change', false);
@@ -281,7 +287,7 @@ const VISITS = {
     await row.getByText('Limited').waitFor();
     assert.equal((await outcome(token)).isError, false);
     await row.getByRole('button').click();
-    await dialog.locator('.further summary').click();
+    await dialog.locator('.further summary').first().click();
     assert.equal(await dialog.getByLabel('Calls at most').inputValue(), '60/min');
     assert.equal(await dialog.getByLabel('Never these tools').inputValue(), '*Unlock*');
     assert.equal(await dialog.getByLabel('Locks').inputValue(), 'confirm');
@@ -344,6 +350,38 @@ const VISITS = {
     return page;
   },
 
+  /** The whole way is tried, and where it ends there is something to do. */
+  async check() {
+    const page = await open();
+    await signIn(page);
+    await pressed(page, 'Test');
+    const steps = page.locator('dialog li.good-step');
+    await steps.nth(2).waitFor();
+    assert.match(await text(page, 'dialog'), /List of tools 16[\s\S]*A harmless call llm__GetDateTime[\s\S]*Port for clients 127\.0\.0\.1/);
+    assert.equal(await page.locator('dialog li.bad-step').count(), 0);
+    await axe(page, 'check');
+    await shot(page, 'check', false);
+    await page.locator('dialog').getByRole('button', { name: 'Close' }).click();
+    await page.waitForSelector('dialog', { state: 'detached' });
+    return page;
+  },
+
+  /** The tools, and what they cost. */
+  async tools() {
+    const page = await open();
+    await signIn(page);
+    await someCalls();
+    await page.waitForSelector('.call');
+    await page.locator('#tools summary').click();
+    const row = page.getByRole('row', { name: /intent__HassTurnOn/ });
+    assert.match(await row.innerText(), /Acts\s+\d+\s+2\s+1$/);
+    assert.match(await page.getByRole('row', { name: /GetLiveContext/ }).innerText(), /Looks only/);
+    assert.match(await text(page, '#tools-inside'), /16 tools, about [\d,]+ tokens/);
+    await axe(page, 'tools');
+    await shot(page, 'tools');
+    return page;
+  },
+
   /** The settings in force, and what the cache knows. */
   async settings() {
     const page = await open();
@@ -388,7 +426,7 @@ const VISITS = {
     assert.equal(seen.call.isError, false, stdout);
     await page.waitForSelector('#rest:not([hidden])');
     assert.match(await text(page, '#arrival'), /Connected: default/);
-    assert.match(await text(page, '#beat-state'), /Running since .* · 20\d\d\.\d+/);
+    await page.locator('#beat-state', { hasText: /Running since .* · 20\d\d\.\d+/ }).waitFor();
     await page.locator('.call', { hasText: 'Reading Lamp' }).waitFor();
     await shot(page, 'installed-2');
     return page;
@@ -505,6 +543,11 @@ const VISITS = {
     await page.waitForSelector('#alerts .alert');
     assert.match(await text(page, '#verdict'), /Home Assistant does not answer properly/);
     assert.match(await text(page, '#alerts'), /Check that it runs/);
+    await pressed(page, 'Test');
+    await page.locator('dialog li.bad-step').first().waitFor();
+    assert.match(await text(page, 'dialog'), /List of tools[\s\S]*Check that it runs/);
+    await page.keyboard.press('Escape');
+    await page.waitForSelector('dialog', { state: 'detached' });
     await shot(page, 'trouble');
     return page;
   },

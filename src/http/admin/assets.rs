@@ -37,7 +37,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         "style.css" "icon.svg"
         "app.js" "dom.js" "texts.js" "look.js" "live.js" "charts.js" "state.js" "connect.js"
         "clients.js" "client-dialog.js" "approvals.js" "calls.js" "operate.js"
-        "settings.js"
+        "settings.js" "tools.js" "check.js"
         "texts/en.json" "texts/de.json" "texts/es.json" "texts/fr.json" "texts/it.json"
         "texts/nl.json" "texts/pl.json"
     };

@@ -6,8 +6,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::app::{AppState, SettingsInForce};
+use super::check::Report;
 use super::clients::{Change, ClientRow, Clients, Creation, Rotation, WithToken};
 use super::snapshot::{Cursor, Snapshot};
+use super::tools::Tools;
 use crate::http::approvals::{Approvals, Said, Word};
 use crate::http::operations::{Done, FirstToken, LogLevel};
 use crate::telemetry::{Call, Levels};
@@ -82,7 +84,7 @@ impl Operation {
 }
 
 /// Everything that operators can ask for.
-const OPERATIONS: [Operation; 25] = [
+const OPERATIONS: [Operation; 27] = [
     look(
         "/api/status",
         "The state of the bridge, as `GET /mcp/status` tells clients",
@@ -195,6 +197,16 @@ const OPERATIONS: [Operation; 25] = [
         of::<Done>,
     )
     .answered(202, JSON),
+    look(
+        "/api/tools",
+        "The tools, with about how much of a conversation they take",
+        of::<Tools>,
+    ),
+    act(
+        "/api/check",
+        "Tries the whole way to Home Assistant, step by step",
+        of::<Report>,
+    ),
     look("/api/openapi.json", "This document", any),
 ];
 

@@ -128,6 +128,7 @@ mod tests {
         let families = [
             "advice.",
             "breaker.",
+            "check.",
             "clients.",
             "code.",
             "connect.how_",
@@ -141,6 +142,7 @@ mod tests {
             "sensitive.",
             "settings.",
             "source.",
+            "tools.",
             "verdict.",
             "way.",
         ];
