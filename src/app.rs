@@ -158,6 +158,12 @@ impl App {
                 stop.run_until_cancelled(listening).await;
             });
         }
+        // From now on, not only from when the task runs.
+        let ear = app.dispatcher.upstream().ear();
+        let (dispatcher, stop) = (app.dispatcher.clone(), app.stop.clone());
+        app.spawn(async move {
+            stop.run_until_cancelled(dispatcher.relay(ear)).await;
+        });
         let (dispatcher, stop) = (app.dispatcher.clone(), app.stop.clone());
         app.spawn(async move {
             stop.run_until_cancelled(dispatcher.follow_lists()).await;

@@ -1,6 +1,5 @@
 //! The way of a call from the door to the upstream and back.
 
-mod announcements;
 mod answers;
 pub mod approvals;
 pub mod arguments;
@@ -17,6 +16,7 @@ mod keys;
 mod lists;
 mod local;
 mod mirrors;
+mod news;
 mod pipeline;
 mod progress;
 pub mod queue;
@@ -47,7 +47,6 @@ use crate::protocol::trace_context::TraceContext;
 pub use crate::resilience::breaker::State as BreakerState;
 use crate::resilience::budget;
 use crate::upstream::Downstream;
-pub use announcements::{Heard, News};
 pub use answers::{Figures as AnswerFigures, List, Settings as AnswerSettings};
 pub use approvals::{Question, Request as Approval};
 pub use arguments::Settings as ArgumentSettings;

@@ -7,6 +7,10 @@
 //!     sessions        the pool at work: tasks, waiting, time
 //!       pool          which session a call takes, when one is checked, closed, replaced; sans-IO
 //!     own_sessions    sessions for clients that the server may ask something
+//!   listening         what the server says that belongs to no call
+//!     stream          the event stream on which it says so
+//!     hearing         who wants to hear it
+//!     announcements   from there to all of them
 //!   streamable_http   one address: the messages of a session as POST and DELETE
 //!     modern          the same without sessions
 //!     reading         from the head of an HTTP answer to the response, and what comes in between
@@ -16,15 +20,19 @@
 //! ```
 
 mod acquaintance;
+mod announcements;
 mod downstream;
 mod exchange;
+mod hearing;
 pub mod http_client;
 mod insight;
+mod listening;
 mod modern;
 mod own_sessions;
 pub mod pool;
 mod reading;
 mod sessions;
+mod stream;
 mod streamable_http;
 mod trouble;
 mod wires;
@@ -38,16 +46,23 @@ use tokio_util::sync::CancellationToken;
 use url::{Position, Url};
 
 use crate::protocol::capabilities::Introduction;
+use crate::protocol::revision::Revision;
 pub use acquaintance::Health;
+pub use announcements::{Announcements, Ear, Heard, News};
 pub use downstream::{Downstream, Reply};
 pub use exchange::Context;
+pub use hearing::Hearing;
 use http_client::HttpClient;
 pub use insight::{Description, Insight, Meant, Presence};
+use listening::Listening;
 use own_sessions::OwnSessions;
 use sessions::Sessions;
 use streamable_http::StreamableHttp;
 pub use trouble::Trouble;
 use wires::Wires;
+
+/// How long a client waits to learn whether an upstream has more to say in the modern way.
+const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How an upstream is reached.
 #[derive(Debug, Clone)]
@@ -76,6 +91,9 @@ pub struct Upstream {
     sessions: Arc<Sessions>,
     /// Sessions for clients that can be asked. All of them at the first address.
     own: Arc<OwnSessions>,
+    /// At the first address.
+    listening: Listening,
+    announcements: Announcements,
     wires: Wires,
     /// Whose turn it is among the addresses, where there are no sessions.
     turn: AtomicUsize,
@@ -129,16 +147,25 @@ impl Upstream {
                 urls.push(url);
             }
         }
-        let address = |url| {
-            let token = settings.token.clone();
-            StreamableHttp::new(client.clone(), url, token, settings.max_answer)
+        let announcements = Announcements::default();
+        let server = |client: &HttpClient, url| StreamableHttp {
+            client: client.clone(),
+            url,
+            token: settings.token.clone(),
+            max_answer: settings.max_answer,
+            announcements: announcements.clone(),
         };
+        let address = |url| server(&client, url);
+        let patient = HttpClient::for_streams(&settings.http)?;
+        let listening = Listening::new(server(&patient, settings.url.clone()));
         let own = OwnSessions::new(address(settings.url.clone()), settings.pool.idle_timeout);
         let addresses = urls.into_iter().map(address).collect();
         Ok(Self {
             url: settings.url,
             sessions: Sessions::new(settings.pool, addresses),
             own,
+            listening,
+            announcements,
             wires: Wires::default(),
             turn: AtomicUsize::new(0),
             insight: settings.insight,
@@ -186,6 +213,23 @@ impl Upstream {
         acquaintance.introduction()
     }
 
+    /// What it said about itself to clients of this revision: a server of both eras may offer more in
+    /// one of them. Otherwise as [`Upstream::introduction`].
+    pub async fn introduction_to(
+        &self,
+        revision: Revision,
+        patience: Duration,
+    ) -> Option<Arc<Introduction>> {
+        let known = self.introduction(patience).await;
+        if !revision.is_modern() {
+            return known;
+        }
+        let modern = self.wires.modern(self.discover());
+        let modern = tokio::time::timeout(patience.min(PROBE_PATIENCE), modern).await;
+        // One that cannot be asked now may be known from before.
+        modern.ok().and_then(Result::ok).flatten().or(known)
+    }
+
     /// What it says of itself on the modern wire, at the first address that can be reached.
     async fn discover(&self) -> Result<Option<Introduction>, Trouble> {
         let mut last = Trouble::Connect("no address is left".into());
@@ -203,11 +247,25 @@ impl Upstream {
         self.sessions.has_sessions()
     }
 
+    /// What it says from now on that belongs to no call, as long as somebody wants to hear it.
+    pub fn ear(&self) -> Ear {
+        self.announcements.ear()
+    }
+
+    /// Listens to the upstream for as long as this lives.
+    pub fn hearing(&self) -> Hearing {
+        self.listening.audience().join()
+    }
+
     /// Keeps its sessions in order until told to stop, and closes them then. A long-lived task;
-    /// calls find their way without it, but nothing is checked, nothing grows, and nothing is
-    /// closed.
+    /// calls find their way without it, but nothing is checked, nothing grows, nothing is closed, and
+    /// nothing is heard that belongs to no call.
     pub async fn keep(&self, stop: CancellationToken) {
-        tokio::join!(self.sessions.keep(stop.clone()), self.own.keep(stop));
+        tokio::join!(
+            self.sessions.keep(stop.clone()),
+            self.own.keep(stop.clone()),
+            Box::pin(self.keep_listening(stop))
+        );
     }
 
     /// The figures now.
@@ -215,7 +273,7 @@ impl Upstream {
         let (pool, figures) = self.sessions.figures();
         let addresses = self.sessions.addresses().iter().zip(figures);
         let addresses = addresses.map(|(address, pool)| AddressFigures {
-            url: shown(address.url()),
+            url: shown(&address.url),
             pool,
         });
         Figures {

@@ -9,13 +9,12 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::announcements::Announcements;
 use super::record::Counter;
 use super::{Call, keys};
 use crate::cache::{self, Cache, Change, Found, Key, Kind, Policy, State, Ticket};
 use crate::protocol::json::RawJson;
 use crate::protocol::message::{Notification, Payload, Request, Response};
-use crate::upstream::Distinctions;
+use crate::upstream::{Announcements, Distinctions};
 
 /// Home Assistant's tool that tells the states of exposed entities and nothing else. The name carries
 /// the domain in front, which changes from release to release.
@@ -126,7 +125,7 @@ pub(super) struct Answers {
     cache: Mutex<Cache>,
     refreshing: Mutex<HashSet<Key>>,
     /// Where changed lists are told.
-    announcements: Arc<Announcements>,
+    announcements: Announcements,
     /// Wakes whoever asks for lists again that may have changed.
     lists_touched: Notify,
     /// Whether the lists are wanted even if nobody listens: so that they are there when Home
@@ -136,7 +135,7 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    pub(super) fn new(settings: &Settings, announcements: Arc<Announcements>) -> Arc<Self> {
+    pub(super) fn new(settings: &Settings, announcements: Announcements) -> Arc<Self> {
         let own = settings.tools.iter().map(String::as_str);
         Arc::new(Self {
             enabled: settings.enabled,

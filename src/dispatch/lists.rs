@@ -122,7 +122,8 @@ impl Dispatcher {
             if !self.road.answers.lists_are_wanted() || self.is_away() {
                 continue;
             }
-            let upstream = local::introduction(&self.road.upstream, GREETING).await;
+            let upstream =
+                local::introduction(&self.road.upstream, Revision::NEWEST_LEGACY, GREETING).await;
             for list in List::ALL {
                 if upstream.offers(list.capability()) {
                     self.ask_for(list).await;

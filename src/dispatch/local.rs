@@ -26,7 +26,8 @@ pub(super) async fn answer(call: &Call, upstream: &Upstream) -> Option<Result<Ra
         }
         // It would hold the turn of an action for as long as somebody listens.
         "subscriptions/listen" => {
-            let why = "the bridge has no such streams";
+            let why = "it is answered as a stream, to clients of revision 2026-07-28, at /mcp or over a \
+                       WebSocket";
             Some(Err(Failure::with(Code::MethodNotFound, why)))
         }
         "ping" => Some(Ok(RawJson::of(&serde_json::json!({})))),
@@ -39,21 +40,28 @@ pub(super) async fn answer(call: &Call, upstream: &Upstream) -> Option<Result<Ra
                 return Some(Err(Failure::with(Code::InvalidParams, why)));
             }
             let revision = Revision::negotiated(request);
-            Some(Ok(introduction(upstream, PATIENCE)
+            Some(Ok(introduction(upstream, revision, PATIENCE)
                 .await
                 .initialize_result(
                     revision,
                     Reach::of_legacy(call.in_session || upstream.has_sessions()),
                 )))
         }
-        "server/discover" => Some(Ok(introduction(upstream, PATIENCE).await.discover_result())),
+        "server/discover" => Some(Ok(introduction(upstream, call.revision, PATIENCE)
+            .await
+            .discover_result())),
         _ => None,
     }
 }
 
-/// What the upstream said about itself, or what is assumed of one that could not be asked yet.
-pub(super) async fn introduction(upstream: &Upstream, patience: Duration) -> Arc<Introduction> {
-    let known = upstream.introduction(patience).await;
+/// What the upstream said about itself to clients of this revision, or what is assumed of one that
+/// could not be asked yet.
+pub(super) async fn introduction(
+    upstream: &Upstream,
+    revision: Revision,
+    patience: Duration,
+) -> Arc<Introduction> {
+    let known = upstream.introduction_to(revision, patience).await;
     known.unwrap_or_else(|| Arc::new(Introduction::assumed()))
 }
 

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::announcements::{Announcements, News};
-use super::answers::{Answers, List, Question};
+use super::answers::{Answers, Question};
 use super::approvals::{Question as Approvable, Request as Approval};
 use super::cancellation::Cancellations;
 use super::classify::Nature;
@@ -28,13 +27,14 @@ use crate::error::{Code, Failure, Kind};
 use crate::protocol::capabilities::Reach;
 use crate::protocol::era;
 use crate::protocol::json::RawJson;
-use crate::protocol::message::{Id, Notification, Payload, Request, Response};
+use crate::protocol::message::{Id, Payload, Request, Response};
 use crate::protocol::mirrored::Mirrored;
 use crate::protocol::priority::Priority;
+use crate::protocol::revision::Revision;
 use crate::resilience::limit::Class;
 use crate::telemetry::metrics::Meters;
 use crate::telemetry::{Journal, Source};
-use crate::upstream::{Context, Presence, Upstream};
+use crate::upstream::{Announcements, Context, Presence, Upstream};
 
 /// Who has an old list at hand waits no longer than this for the new one.
 const LIST_PATIENCE: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ pub struct Dispatcher {
     flights: Arc<Flights>,
     writes: Writes,
     pub(super) mirrors: Mirrors,
-    announcements: Arc<Announcements>,
+    pub(super) announcements: Announcements,
     cancellations: Arc<Cancellations>,
     pub(super) road: Arc<Road>,
     counters: Counters,
@@ -57,7 +57,7 @@ impl Dispatcher {
     /// A dispatcher in front of one upstream.
     pub fn new(settings: Settings, upstream: Arc<Upstream>) -> Self {
         let insight = upstream.insight().cloned();
-        let announcements = Arc::<Announcements>::default();
+        let announcements = Announcements::default();
         let road = Road {
             scheduler: Scheduler::new(settings.scheduler),
             retries: Retries::new(),
@@ -299,7 +299,7 @@ impl Dispatcher {
         if !call.revision.is_modern() {
             return answer;
         }
-        let server = local::introduction(&self.road.upstream, Duration::ZERO).await;
+        let server = local::introduction(&self.road.upstream, call.revision, Duration::ZERO).await;
         let lifetime = self
             .asked(call)
             .map(|asked| self.road.answers.lifetime(asked));
@@ -316,23 +316,9 @@ impl Dispatcher {
     /// The capabilities that `server/discover` tells.
     pub async fn offered(&self) -> RawJson {
         let upstream = &self.road.upstream;
-        local::introduction(upstream, local::PATIENCE)
+        local::introduction(upstream, Revision::V2026_07_28, local::PATIENCE)
             .await
             .offered(Reach::MODERN)
-    }
-
-    /// Tells all clients that listen what belongs to no call: a list that changed, a resource that
-    /// was updated.
-    pub fn announce(&self, notification: Notification) {
-        if let Some(list) = List::announced_by(&notification) {
-            self.changed(&Change::Announced(list.kind()));
-        }
-        self.announcements.announce(notification);
-    }
-
-    /// Everything that is announced from now on.
-    pub fn news(&self) -> News {
-        self.announcements.listen()
     }
 
     /// Something happened in Home Assistant: what it touches is asked for anew from now on.

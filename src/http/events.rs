@@ -15,11 +15,11 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{Bridge, admission, reply};
 use crate::dispatch::queue::Mode;
-use crate::dispatch::{BreakerState, Heard, List, News};
+use crate::dispatch::{BreakerState, List};
 use crate::error::{Code, Failure};
 use crate::protocol::message::Notification;
 use crate::protocol::sse;
-use crate::upstream::Presence;
+use crate::upstream::{Heard, News, Presence};
 
 /// Streams at the same time.
 const MAX_STREAMS: usize = 64;

@@ -16,11 +16,11 @@ use super::messages::Sender;
 use super::outlet::KEEP_ALIVE;
 use super::session::Session;
 use super::{Bridge, reply};
-use crate::dispatch::{Heard, News};
 use crate::error::{Code, Failure};
 use crate::protocol::message::{Id, Notification, Request};
 use crate::protocol::sse;
 use crate::protocol::subscription::{self, Filter};
+use crate::upstream::{Heard, News};
 
 /// One who listens. It is over when it is dropped, or when the bridge stops.
 pub(super) struct Listener {
@@ -51,8 +51,10 @@ impl Listener {
         let filter = Filter::of_request(request);
         let filter = filter.map_err(|why| Failure::with(Code::InvalidParams, why))?;
         // Before anything else is awaited: what is announced from now on is heard.
-        let news = bridge.dispatcher.news();
-        let filter = filter.honoured(&bridge.dispatcher.offered().await);
+        let mut news = bridge.dispatcher.news();
+        let mut filter = filter.honoured(&bridge.dispatcher.offered().await);
+        filter.keep_uris(|uri| news.hearing.watch(uri));
+        news.hearing.settled().await;
         let id = request.id.clone();
         let acknowledgement = filter.acknowledgement(&id).to_bytes();
         let mut listener = Self::new(bridge, news, Ear::Modern { id, filter });

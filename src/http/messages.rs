@@ -307,7 +307,9 @@ impl Sender {
     ) -> Result<Response, Failure> {
         let outcome = self.dispatch(request.clone(), revision, outlet, None).await;
         if let (Some(session), Ok(response)) = (&self.session, &outcome) {
-            session.granted(&request, response);
+            let upstream = self.bridge.dispatcher.upstream();
+            let listen = || upstream.hearing();
+            session.granted(&request, response, listen).await;
         }
         outcome
     }

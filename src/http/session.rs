@@ -1,5 +1,6 @@
 //! Sessions of legacy clients.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use crate::protocol::revision::Revision;
 use crate::protocol::seal::Seal;
 use crate::protocol::session_id::SessionId;
 use crate::protocol::session_table::{Bounds, SessionTable};
-use crate::protocol::subscription::Filter;
+use crate::protocol::subscription::{self, Filter};
+use crate::upstream::Hearing;
 
 const BOUNDS: Bounds = Bounds {
     sessions: 10_000,
@@ -48,6 +50,8 @@ pub(super) struct Session {
 struct Wishes {
     level: LogFilter,
     filter: Filter,
+    /// Listens to the upstream for the resources that are watched.
+    hearing: Option<Hearing>,
 }
 
 impl Session {
@@ -56,6 +60,7 @@ impl Session {
         let wishes = Wishes {
             level: LogFilter::All,
             filter: Filter::lists(),
+            hearing: None,
         };
         Self {
             key: format!("{number:032x}").into(),
@@ -89,31 +94,57 @@ impl Session {
         self.lock().filter.everything()
     }
 
-    /// Remembers what a request wishes for later, now that it was granted.
-    pub(super) fn granted(&self, request: &Request, response: &Response) {
+    /// Remembers what a request wishes for later, now that it was granted. `listen` gives an ear at
+    /// the upstream, where one is needed for that.
+    pub(super) async fn granted(
+        &self,
+        request: &Request,
+        response: &Response,
+        listen: impl FnOnce() -> Hearing,
+    ) {
         if !matches!(response.payload, Payload::Result(_)) {
             return;
         }
         let params = request.param_members();
-        let mut wishes = self.lock();
         match request.method.as_str() {
             "logging/setLevel" => {
-                let level = params
-                    .get_str("level")
-                    .and_then(|name| LogLevel::parse(&name));
-                wishes.level = level.map_or(wishes.level, LogFilter::From);
+                let level = params.get_str("level");
+                if let Some(level) = level.and_then(|name| LogLevel::parse(&name)) {
+                    self.lock().level = LogFilter::From(level);
+                }
             }
-            "resources/subscribe" => {
-                let uri = params.get_str("uri");
-                uri.map(|uri| wishes.filter.watch(&uri));
-            }
-            "resources/unsubscribe" => {
+            subscription::SUBSCRIBE => {
                 if let Some(uri) = params.get_str("uri") {
+                    let settled = self.watch(&uri, listen);
+                    settled.await;
+                }
+            }
+            subscription::UNSUBSCRIBE => {
+                if let Some(uri) = params.get_str("uri") {
+                    let mut wishes = self.lock();
                     wishes.filter.unwatch(&uri);
+                    if let Some(hearing) = &mut wishes.hearing {
+                        hearing.unwatch(&uri);
+                    }
                 }
             }
             _ => {}
         }
+    }
+
+    /// Wants to hear of a resource; gives what to wait for until the upstream knows.
+    fn watch<L>(&self, uri: &str, listen: L) -> impl Future<Output = ()> + use<L>
+    where
+        L: FnOnce() -> Hearing,
+    {
+        let mut wishes = self.lock();
+        let hearing = wishes.hearing.get_or_insert_with(listen);
+        let is_heard = hearing.watch(uri);
+        let settled = hearing.settled();
+        if !is_heard || !wishes.filter.watch(uri) {
+            tracing::warn!(uri, "too many resources are watched already");
+        }
+        settled
     }
 
     fn lock(&self) -> MutexGuard<'_, Wishes> {
@@ -189,12 +220,16 @@ mod tests {
         request("initialize", params)
     }
 
-    fn grant(session: &Session, method: &str, params: Value) {
-        let result = Payload::Result(RawJson::of(&json!({})));
-        session.granted(
-            &request(method, params),
-            &Response::new(Some(Id::number(1)), result),
-        );
+    async fn grant(session: &Session, method: &str, params: Value, result: Payload) {
+        let response = Response::new(Some(Id::number(1)), result);
+        let request = request(method, params);
+        session
+            .granted(&request, &response, Hearing::of_nobody)
+            .await;
+    }
+
+    fn granted() -> Payload {
+        Payload::Result(RawJson::of(&json!({})))
     }
 
     #[test]
@@ -221,8 +256,8 @@ mod tests {
         assert!(Sessions::new(&[8; 32]).find("n8n", &id).is_none());
     }
 
-    #[test]
-    fn what_a_client_wished_for_once_holds_for_all_that_comes_later() {
+    #[tokio::test]
+    async fn what_a_client_wished_for_once_holds_for_all_that_comes_later() {
         let session = Session::of_handshake(&handshake());
         let log = |level| {
             Notification::new(
@@ -235,24 +270,53 @@ mod tests {
             Notification::new("notifications/resources/updated", Some(params))
         };
         assert!(session.admits(&log("debug")) && !session.admits(&updated("a://1")));
-        grant(&session, "logging/setLevel", json!({"level": "error"}));
-        grant(&session, "resources/subscribe", json!({"uri": "a://1"}));
+        grant(
+            &session,
+            "logging/setLevel",
+            json!({"level": "error"}),
+            granted(),
+        )
+        .await;
+        grant(
+            &session,
+            "resources/subscribe",
+            json!({"uri": "a://1"}),
+            granted(),
+        )
+        .await;
         assert!(!session.admits(&log("info")) && session.admits(&log("error")));
         assert!(session.admits(&updated("a://1")) && !session.admits(&updated("a://2")));
         assert_eq!(session.everything().len(), 4);
-        grant(&session, "resources/unsubscribe", json!({"uri": "a://1"}));
-        grant(&session, "logging/setLevel", json!({"level": "odd"}));
+        grant(
+            &session,
+            "resources/unsubscribe",
+            json!({"uri": "a://1"}),
+            granted(),
+        )
+        .await;
+        grant(
+            &session,
+            "logging/setLevel",
+            json!({"level": "odd"}),
+            granted(),
+        )
+        .await;
         assert!(!session.admits(&updated("a://1")) && !session.admits(&log("info")));
         assert!(session.admits(&Notification::new("notifications/tools/list_changed", None)));
         assert!(!session.admits(&Notification::new("notifications/progress", None)));
     }
 
-    #[test]
-    fn what_was_refused_is_not_remembered() {
+    #[tokio::test]
+    async fn what_was_refused_is_not_remembered() {
         let session = Session::of_handshake(&handshake());
         let refused = Payload::Error(RawJson::of(&json!({"code": -32601, "message": "no"})));
-        let subscribe = request("resources/subscribe", json!({"uri": "a://1"}));
-        session.granted(&subscribe, &Response::new(Some(Id::number(1)), refused));
+        grant(
+            &session,
+            "resources/subscribe",
+            json!({"uri": "a://1"}),
+            refused,
+        )
+        .await;
         assert_eq!(session.everything().len(), 3);
     }
 }

@@ -34,6 +34,10 @@ const LISTS: [(&str, &str, &str); 3] = [
     ),
 ];
 const URIS: &str = "resourceSubscriptions";
+/// How a legacy client begins to watch a resource.
+pub const SUBSCRIBE: &str = "resources/subscribe";
+/// How it ends that.
+pub const UNSUBSCRIBE: &str = "resources/unsubscribe";
 const UPDATED: &str = "notifications/resources/updated";
 
 /// What a client wants to hear of.
@@ -95,26 +99,51 @@ impl Filter {
         true
     }
 
+    /// Wants to hear of those resources only that are `kept`.
+    pub fn keep_uris(&mut self, kept: impl FnMut(&String) -> bool) {
+        self.uris.retain(kept);
+    }
+
     /// Does not want to hear of this resource any more.
     pub fn unwatch(&mut self, uri: &str) {
         self.uris.remove(uri);
     }
 
+    /// The same, wanting to hear of these resources.
+    #[must_use]
+    pub fn watching(mut self, uris: BTreeSet<String>) -> Self {
+        self.uris = uris;
+        self
+    }
+
+    /// A request that asks for it.
+    pub fn request(&self, id: Id) -> Request {
+        let params = json!({"notifications": self.as_params()});
+        Request::new(id, LISTEN, Some(RawJson::of(&params)))
+    }
+
+    fn as_params(&self) -> Map<String, Value> {
+        let mut params = Map::new();
+        for (key, _, method) in LISTS {
+            if self.lists.contains(method) {
+                params.insert(key.to_owned(), true.into());
+            }
+        }
+        if !self.uris.is_empty() {
+            params.insert(URIS.to_owned(), json!(self.uris));
+        }
+        params
+    }
+
     /// What is left of it at a server with these capabilities.
     #[must_use]
     pub fn honoured(mut self, capabilities: &RawJson) -> Self {
-        let capabilities = capabilities.members();
-        let offers = |kind: &str, flag: &str| {
-            let kind = capabilities.as_ref().and_then(|members| members.get(kind));
-            kind.and_then(|text| Members::parse(text.as_bytes()).ok())
-                .is_some_and(|offer| offer.get(flag) == Some("true"))
-        };
         for (_, kind, method) in LISTS {
-            if !offers(kind, "listChanged") {
+            if !offers(capabilities, kind, "listChanged") {
                 self.lists.remove(method);
             }
         }
-        if !offers("resources", "subscribe") {
+        if !offers(capabilities, "resources", "subscribe") {
             self.uris.clear();
         }
         self
@@ -149,20 +178,59 @@ impl Filter {
 
     /// The first message of a stream that was opened by request `id`.
     pub fn acknowledgement(&self, id: &Id) -> Notification {
-        let mut honoured = Map::new();
-        for (key, _, method) in LISTS {
-            if self.lists.contains(method) {
-                honoured.insert(key.to_owned(), true.into());
-            }
-        }
-        if !self.uris.is_empty() {
-            honoured.insert(URIS.to_owned(), json!(self.uris));
-        }
-        let params = RawJson::of(&json!({"notifications": honoured}));
+        let params = RawJson::of(&json!({"notifications": self.as_params()}));
         let acknowledged =
             Notification::new("notifications/subscriptions/acknowledged", Some(params));
         tagged(&acknowledged, id)
     }
+}
+
+fn offers(capabilities: &RawJson, kind: &str, flag: &str) -> bool {
+    let capabilities = capabilities.members();
+    let kind = capabilities.as_ref().and_then(|members| members.get(kind));
+    kind.and_then(|text| Members::parse(text.as_bytes()).ok())
+        .is_some_and(|offer| offer.get(flag) == Some("true"))
+}
+
+/// Whether a server with these capabilities has anything to say that belongs to no call.
+pub fn can_be_heard(capabilities: &RawJson) -> bool {
+    let lists = LISTS.iter();
+    let mut lists = lists.map(|(_, kind, _)| offers(capabilities, kind, "listChanged"));
+    lists.any(|offered| offered) || offers(capabilities, "resources", "subscribe")
+}
+
+/// Whether this is how a legacy client says which resources it watches.
+pub fn is_watching(method: &str) -> bool {
+    matches!(method, SUBSCRIBE | UNSUBSCRIBE)
+}
+
+/// The answer to such a request that was granted.
+pub fn watched(request: &Request) -> Response {
+    let nothing = Payload::Result(RawJson::of(&json!({})));
+    Response::new(Some(request.id.clone()), nothing)
+}
+
+/// Whether a notification is for all who listen, whatever stream it came on.
+pub fn belongs_to_no_call(notification: &Notification) -> bool {
+    let method = notification.method.as_str();
+    method == UPDATED || LISTS.iter().any(|(_, _, changed)| *changed == method)
+}
+
+/// The notification as it came on a stream of another.
+#[must_use]
+pub fn untagged(notification: &Notification) -> Notification {
+    let mut params = notification.param_members();
+    let meta = params.get("_meta").unwrap_or("{}").to_owned();
+    let Ok(mut meta) = Members::parse(meta.as_bytes()) else {
+        return notification.clone();
+    };
+    meta.remove_where(|key| key == SUBSCRIPTION_ID);
+    if meta.is_empty() {
+        params.remove_where(|key| key == "_meta");
+    } else {
+        params.set("_meta", &meta.write());
+    }
+    notification.with_params(params.write())
 }
 
 /// The notification as it goes out on the stream that was opened by request `id`.

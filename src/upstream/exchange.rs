@@ -17,6 +17,7 @@ use crate::protocol::input_required::InputRequired;
 use crate::protocol::json::RawJson;
 use crate::protocol::message::{Payload, Request, Response};
 use crate::protocol::revision::Revision;
+use crate::protocol::subscription;
 use crate::protocol::trace_context::TraceContext;
 
 /// How often a server may put questions in the place of its answer.
@@ -162,6 +163,11 @@ impl Upstream {
             .is_modern()
             .then(|| era::to_legacy(request));
         let request = translated.as_ref().unwrap_or(request);
+        if subscription::is_watching(&request.method)
+            && let Some(answer) = self.listening.watch_for(request).await
+        {
+            return answer;
+        }
         let late = || Trouble::Greeting(Trouble::Timeout.into());
         let mut tried = Vec::new();
         let mut was_forgotten = false;
@@ -208,6 +214,9 @@ impl Upstream {
         }
         if context.revision.is_modern() {
             return self.send_modern(request, context).await;
+        }
+        if subscription::is_watching(&request.method) {
+            return Ok(subscription::watched(request));
         }
         let mut request = era::from_legacy(request, context.capabilities());
         for _ in 0..MAX_ROUNDS {

@@ -11,6 +11,8 @@ use url::Url;
 
 use super::trouble::Trouble;
 
+/// How soon a connection that says nothing is checked for being there at all.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 /// Idle connections that are kept for each server; more come and go with the load.
 const IDLE_CONNECTIONS: usize = 16;
 
@@ -54,10 +56,23 @@ impl HttpClient {
         Self::built(settings, reqwest::Client::builder().http1_only())
     }
 
+    /// A client for answers that may be silent for as long as they like. Who waits for anything
+    /// else over it has to bound that.
+    ///
+    /// # Errors
+    /// When the TLS library cannot be set up.
+    pub fn for_streams(settings: &Settings) -> Result<Self, Trouble> {
+        Self::unbounded(settings, reqwest::Client::builder())
+    }
+
     fn built(settings: &Settings, builder: reqwest::ClientBuilder) -> Result<Self, Trouble> {
+        Self::unbounded(settings, builder.read_timeout(settings.response_timeout))
+    }
+
+    fn unbounded(settings: &Settings, builder: reqwest::ClientBuilder) -> Result<Self, Trouble> {
         builder
             .connect_timeout(settings.connect_timeout)
-            .read_timeout(settings.response_timeout)
+            .tcp_keepalive(TCP_KEEPALIVE)
             .tls_danger_accept_invalid_certs(!settings.verify_tls)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())

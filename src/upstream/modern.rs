@@ -5,7 +5,9 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::exchange::Context;
+use super::http_client::Answer;
 use super::reading::Reading;
+use super::stream::Stream;
 use super::streamable_http::{StreamableHttp, refusal};
 use super::trouble::Trouble;
 use crate::protocol::capabilities::Introduction;
@@ -81,14 +83,19 @@ impl StreamableHttp {
             .await
     }
 
-    async fn exchange_modern(
+    /// Sends a request whose answer is a stream without an end of its own.
+    pub(super) async fn listen_modern(&self, request: &Request) -> Result<Stream, Trouble> {
+        let version = Revision::V2026_07_28.as_str();
+        let answer = self.post_modern(request, version, &Context::own()).await?;
+        Stream::of(self.accepted(answer).await?, self.max_answer)
+    }
+
+    async fn post_modern(
         &self,
         request: &Request,
         version: &str,
         context: &Context,
-    ) -> Result<Response, Trouble> {
-        let portable = (!request.id.is_portable()).then(|| request.with_id(Id::number(1)));
-        let sent = portable.as_ref().unwrap_or(request);
+    ) -> Result<Answer, Trouble> {
         let mut headers = self.headers(None)?;
         headers.extend(context.mirrored.clone());
         context.tell_trace(&mut headers);
@@ -98,11 +105,22 @@ impl StreamableHttp {
             }
         };
         say(VERSION, version);
-        say(METHOD, &sent.method);
-        if let Some(name) = era::routing_name(sent) {
+        say(METHOD, &request.method);
+        if let Some(name) = era::routing_name(request) {
             say(NAME, &name);
         }
-        let answer = self.post_with(headers, sent.to_bytes()).await?;
+        self.post_with(headers, request.to_bytes()).await
+    }
+
+    async fn exchange_modern(
+        &self,
+        request: &Request,
+        version: &str,
+        context: &Context,
+    ) -> Result<Response, Trouble> {
+        let portable = (!request.id.is_portable()).then(|| request.with_id(Id::number(1)));
+        let sent = portable.as_ref().unwrap_or(request);
+        let answer = self.post_modern(sent, version, context).await?;
         let reading = Reading {
             server: self,
             session: None,
@@ -115,7 +133,7 @@ impl StreamableHttp {
             return Ok(reading.response(answer).await?.with_id(&request.id));
         }
         // Errors of the protocol come with a status of their own.
-        let body = answer.body(self.max_answer()).await?;
+        let body = answer.body(self.max_answer).await?;
         if !answers(&body) {
             return Err(refusal(status, &body));
         }

@@ -15,6 +15,7 @@ use crate::protocol::code;
 use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Message, Payload, Request, Response};
 use crate::protocol::sse::Decoder;
+use crate::protocol::subscription;
 
 /// How often a stream that broke off is asked to go on, without a new event in between.
 const RESUMPTIONS: usize = 5;
@@ -54,7 +55,7 @@ impl Reading<'_> {
             return self.events(answer).await;
         }
         let status = answer.status();
-        let body = answer.body(self.server.max_answer()).await?;
+        let body = answer.body(self.server.max_answer).await?;
         self.message(status, &body)
     }
 
@@ -109,9 +110,9 @@ impl Reading<'_> {
                         Heard::Nothing => {}
                     }
                 }
-                if decoder.buffered() > self.server.max_answer() {
+                if decoder.buffered() > self.server.max_answer {
                     return Err(Trouble::TooLarge {
-                        limit: self.server.max_answer(),
+                        limit: self.server.max_answer,
                     });
                 }
             };
@@ -126,7 +127,9 @@ impl Reading<'_> {
                 Heard::Answer(response)
             }
             Ok(Message::Notification(notification)) => {
-                if let Some(downstream) = self.downstream {
+                if subscription::belongs_to_no_call(&notification) {
+                    self.server.announcements.announce(notification);
+                } else if let Some(downstream) = self.downstream {
                     downstream.notify(notification);
                 }
                 Heard::Nothing

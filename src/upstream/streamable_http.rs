@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::announcements::Announcements;
 use super::exchange::Context;
 use super::http_client::{Answer, HttpClient};
 use super::reading::Reading;
@@ -67,36 +68,19 @@ impl Session {
 /// One MCP server behind one address.
 #[derive(Debug, Clone)]
 pub(super) struct StreamableHttp {
-    client: HttpClient,
-    url: Url,
-    token: Option<SecretString>,
-    max_answer: usize,
+    /// Connections.
+    pub client: HttpClient,
+    /// The address.
+    pub url: Url,
+    /// The bearer token to show, if it wants one.
+    pub token: Option<SecretString>,
+    /// Bytes of an answer; larger ones are refused.
+    pub max_answer: usize,
+    /// Where it is told what the server says that belongs to no call.
+    pub announcements: Announcements,
 }
 
 impl StreamableHttp {
-    pub(super) const fn new(
-        client: HttpClient,
-        url: Url,
-        token: Option<SecretString>,
-        max_answer: usize,
-    ) -> Self {
-        Self {
-            client,
-            url,
-            token,
-            max_answer,
-        }
-    }
-
-    pub(super) const fn url(&self) -> &Url {
-        &self.url
-    }
-
-    /// Bytes of an answer; larger ones are refused.
-    pub(super) const fn max_answer(&self) -> usize {
-        self.max_answer
-    }
-
     /// Greets the server: the handshake of the legacy revisions, on behalf of clients that declared
     /// these `capabilities`.
     pub(super) async fn greet(

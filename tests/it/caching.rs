@@ -8,11 +8,12 @@ use std::time::Duration;
 use mcp_bridge::app::find_upstream;
 use mcp_bridge::cache::Change;
 use mcp_bridge::config::{Environment, Flags, load};
-use mcp_bridge::dispatch::{Call, Caller, Dispatcher, Heard, Origin, Wishes};
+use mcp_bridge::dispatch::{Call, Caller, Dispatcher, Origin, Wishes};
 use mcp_bridge::protocol::json::RawJson;
 use mcp_bridge::protocol::message::{Id, Payload, Request};
 use mcp_bridge::protocol::priority::Priority;
 use mcp_bridge::protocol::revision::Revision;
+use mcp_bridge::upstream::Heard;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

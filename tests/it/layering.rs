@@ -78,7 +78,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
         ],
     ),
     ("homeassistant", &["upstream", "cache", "resilience"]),
-    ("upstream", &["protocol", "error"]),
+    ("upstream", &["resilience", "protocol", "error"]),
     ("cache", &["protocol"]),
     ("demo", &["protocol"]),
     ("telemetry", &["error"]),

@@ -9,6 +9,7 @@
 
 mod access;
 mod admin;
+mod announcing;
 mod approvals;
 mod arguments;
 mod caching;

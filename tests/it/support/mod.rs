@@ -1,5 +1,6 @@
 //! What the tests share: a running bridge, ways to talk to it, programs to run beside it.
 
+pub(crate) mod announcer;
 pub(crate) mod bridge;
 pub(crate) mod conformance;
 pub(crate) mod core;
