@@ -7,6 +7,7 @@
 //!     sessions        the pool at work: tasks, waiting, time
 //!       pool          which session a call takes, when one is checked, closed, replaced; sans-IO
 //!     own_sessions    sessions for clients that the server may ask something
+//!     held            calls of modern clients that wait at a legacy server for an answer of theirs
 //!   listening         what the server says that belongs to no call
 //!     stream          the event stream on which it says so
 //!     hearing         who wants to hear it
@@ -24,6 +25,7 @@ mod announcements;
 mod downstream;
 mod exchange;
 mod hearing;
+mod held;
 pub mod http_client;
 mod insight;
 mod listening;
@@ -52,6 +54,7 @@ pub use announcements::{Announcements, Ear, Heard, News};
 pub use downstream::{Downstream, Reply};
 pub use exchange::Context;
 pub use hearing::Hearing;
+use held::HeldCalls;
 use http_client::HttpClient;
 pub use insight::{Description, Insight, Meant, Presence};
 use listening::Listening;
@@ -91,6 +94,7 @@ pub struct Upstream {
     sessions: Arc<Sessions>,
     /// Sessions for clients that can be asked. All of them at the first address.
     own: Arc<OwnSessions>,
+    held: Arc<HeldCalls>,
     /// At the first address.
     listening: Listening,
     announcements: Announcements,
@@ -164,6 +168,7 @@ impl Upstream {
             url: settings.url,
             sessions: Sessions::new(settings.pool, addresses),
             own,
+            held: HeldCalls::new(),
             listening,
             announcements,
             wires: Wires::default(),

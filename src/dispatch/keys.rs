@@ -26,7 +26,7 @@ pub(super) fn key(
     let request = &call.request;
     let own = call.client.name.as_bytes();
     if let Some(key) = &call.wishes.idempotency_key {
-        let key = digest(&[own, key.as_bytes()]);
+        let key = digest(&[own, key.as_bytes(), &round(request)]);
         // Whoever sends a key says that it is the same call; one that cannot be put into one form
         // is compared by its bytes.
         let fingerprint = fingerprint(request).unwrap_or_else(|| as_sent(request));
@@ -46,6 +46,19 @@ pub(super) fn exactly(call: &Call) -> Digest {
     let request = &call.request;
     let same = fingerprint(request).unwrap_or_else(|| as_sent(request));
     digest(&[call.client.name.as_bytes(), &same.0])
+}
+
+/// What tells apart the rounds of a call that its client sends again with what the server wanted to
+/// know: each is a request of its own under the same key.
+fn round(request: &Request) -> Vec<u8> {
+    let params = request.param_members();
+    let brought = ["requestState", "inputResponses"].map(|name| params.get(name));
+    brought
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(",")
+        .into()
 }
 
 /// What a request asks for, by its very bytes.
@@ -128,6 +141,26 @@ mod tests {
         eras: false,
         clients: false,
     };
+
+    #[test]
+    fn every_round_of_a_call_is_a_request_of_its_own_under_the_key_of_the_call() {
+        let rounds = [
+            json!({"name": "x"}),
+            json!({"name": "x", "requestState": "a", "inputResponses": {"q": 1}}),
+            json!({"name": "x", "requestState": "a", "inputResponses": {"q": 2}}),
+            json!({"name": "x", "requestState": "b"}),
+        ];
+        let round = |params: &Value| {
+            let params = Some(RawJson::of(params));
+            round(&Request::new(Id::number(1), "tools/call", params))
+        };
+        for (n, one) in rounds.iter().enumerate() {
+            for (m, other) in rounds.iter().enumerate() {
+                assert_eq!(round(one) == round(other), n == m, "{one} {other}");
+            }
+        }
+        assert!(round(&rounds[0]).is_empty());
+    }
 
     fn read(
         distinctions: Distinctions,

@@ -271,6 +271,7 @@ impl Dispatcher {
             writes,
             deadline,
             context: Context {
+                client: call.client.name.clone(),
                 revision: call.revision,
                 downstream: call.downstream.clone(),
                 mirrored: call.mirrored.clone(),

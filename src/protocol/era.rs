@@ -138,6 +138,26 @@ pub fn declared_capabilities(request: &Request) -> Option<String> {
     meta.get(meta::CLIENT_CAPABILITIES).map(str::to_owned)
 }
 
+/// Whether the answer to a modern request may be that something is to be asked first (2026-07-28,
+/// multi round-trip requests).
+#[must_use]
+pub fn has_rounds(method: &str) -> bool {
+    matches!(method, "tools/call" | "prompts/get" | "resources/read")
+}
+
+/// What the client of such a request can be asked; nothing where that is nothing.
+#[must_use]
+pub fn askable(request: &Request) -> Option<RawJson> {
+    if !has_rounds(&request.method) {
+        return None;
+    }
+    let declared = RawJson::parse(declared_capabilities(request)?.into()).ok()?;
+    let members = declared.members()?;
+    let asked = ["elicitation", "sampling", "roots"];
+    let can_be_asked = asked.iter().any(|kind| members.get(kind).is_some());
+    can_be_asked.then_some(declared)
+}
+
 /// What `Mcp-Name` says of a request; nothing for methods that have no such header.
 #[must_use]
 pub fn routing_name(request: &Request) -> Option<String> {

@@ -1,6 +1,8 @@
 //! Questions that a modern server puts in the place of its answer (2026-07-28, multi round-trip
 //! requests).
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 
 use super::json::{Members, RawJson};
@@ -39,6 +41,26 @@ impl InputRequired {
         })
     }
 
+    /// The result that says it.
+    pub fn to_result(&self) -> RawJson {
+        let mut asked = Members::empty();
+        for (name, question) in &self.questions {
+            let mut request = Members::empty();
+            request.set("method", &RawJson::of(&question.method));
+            if let Some(params) = &question.params {
+                request.set("params", params);
+            }
+            asked.set(name, &request.write());
+        }
+        let mut result = Members::empty();
+        result.set("resultType", &RawJson::of(&"input_required"));
+        result.set("inputRequests", &asked.write());
+        if let Some(state) = &self.state {
+            result.set("requestState", state);
+        }
+        result.write()
+    }
+
     /// The request once more, with the results of all questions in their order.
     #[must_use]
     pub fn answered(&self, request: &Request, results: &[RawJson]) -> Request {
@@ -54,6 +76,20 @@ impl InputRequired {
         }
         request.with_params(params.write())
     }
+}
+
+/// The answers to questions that a request brings along, by the names of the questions.
+pub fn responses(request: &Request) -> HashMap<String, RawJson> {
+    let params = request.param_members();
+    let responses = params.get("inputResponses").unwrap_or("{}");
+    let Ok(responses) = Members::parse(responses.as_bytes()) else {
+        return HashMap::new();
+    };
+    let answer = |text: &str| RawJson::parse(Bytes::from(text.to_owned())).ok();
+    let answers = responses.iter();
+    answers
+        .filter_map(|(name, text)| Some((name.into_owned(), answer(text)?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -91,6 +127,17 @@ mod tests {
             again.params.unwrap().as_bytes(),
             br#"{"name":"x","inputResponses":{"who":1,"roots":{"roots":[]}},"requestState":"a\u0062"}"#
         );
+    }
+
+    #[test]
+    fn what_is_asked_is_read_as_it_was_written() {
+        let text = r#"{"resultType":"input_required","inputRequests":{"who":{"method":"elicitation/create","params":{"n":1.50}},"roots":{"method":"roots/list"}},"requestState":"s"}"#;
+        let asked = InputRequired::of_result(&result(text)).unwrap();
+        assert_eq!(asked.to_result().as_bytes(), text.as_bytes());
+        let params = result(r#"{"inputResponses":{"who":{"action":"accept","n":2.0},"x":5}}"#);
+        let answers = responses(&Request::new(Id::number(1), "tools/call", Some(params)));
+        assert_eq!(answers["who"].as_bytes(), br#"{"action":"accept","n":2.0}"#);
+        assert_eq!(answers["x"].as_bytes(), b"5");
     }
 
     #[test]

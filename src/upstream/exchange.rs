@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Upstream;
 use super::downstream::Downstream;
+use super::held::Held;
 use super::trouble::Trouble;
 use super::wires::Wire;
 use crate::protocol::era;
@@ -26,6 +27,8 @@ const MAX_ROUNDS: usize = 16;
 /// Where a request comes from, as far as it matters to the upstream.
 #[derive(Debug, Clone)]
 pub struct Context {
+    /// The name of the client.
+    pub client: Arc<str>,
     /// The revision in which the client speaks, and in whose era it wants the answer.
     pub revision: Revision,
     /// How the client is reached while the request runs.
@@ -40,6 +43,7 @@ impl Context {
     /// A request of the bridge itself.
     pub fn own() -> Self {
         Self {
+            client: Arc::default(),
             revision: Revision::NEWEST_LEGACY,
             downstream: None,
             mirrored: HeaderMap::new(),
@@ -158,10 +162,16 @@ impl Upstream {
         context: &Context,
         deadline: Instant,
     ) -> Result<Response, Trouble> {
-        let translated = context
-            .revision
-            .is_modern()
-            .then(|| era::to_legacy(request));
+        let is_modern = context.revision.is_modern();
+        if is_modern && era::has_rounds(&request.method) {
+            let downstream = context.downstream.clone();
+            let held = self.held.go_on(&context.client, request, downstream);
+            if let Some(answer) = held.await {
+                return answer.map(|answer| answer.with_id(&request.id));
+            }
+        }
+        let declared = is_modern.then(|| era::askable(request)).flatten();
+        let translated = is_modern.then(|| era::to_legacy(request));
         let request = translated.as_ref().unwrap_or(request);
         if subscription::is_watching(&request.method)
             && let Some(answer) = self.listening.watch_for(request).await
@@ -188,6 +198,10 @@ impl Upstream {
                     .call(request, context, downstream, capabilities)
                     .await;
             }
+            if let (true, Some(capabilities)) = (lease.is_stateful(), &declared) {
+                drop(lease);
+                return self.hold(request, context, capabilities).await;
+            }
             let answer = lease.call(request, context).await;
             if lease.is_forgotten() && !was_forgotten {
                 was_forgotten = true;
@@ -201,6 +215,29 @@ impl Upstream {
             }
             return answer;
         }
+    }
+
+    /// Sends a request of a modern client that can be asked; the answer may be what it is asked.
+    async fn hold(
+        &self,
+        request: &Request,
+        context: &Context,
+        capabilities: &RawJson,
+    ) -> Result<Response, Trouble> {
+        let (own, sent, asked) = (self.own.clone(), request.clone(), context.clone());
+        let declared = capabilities.clone();
+        let call = |held: Arc<Held>| async move {
+            let context = Context {
+                downstream: Some(held.clone()),
+                ..asked
+            };
+            own.call(&sent, &context, &*held, &declared).await
+        };
+        let downstream = context.downstream.clone();
+        let held = self
+            .held
+            .begin(&context.client, capabilities.clone(), downstream, call);
+        Ok(held.await?.with_id(&request.id))
     }
 
     async fn exchange_modern(

@@ -168,6 +168,7 @@ impl Downstream for Client {
 
 fn context(revision: Revision, client: Option<Arc<Client>>) -> Context {
     Context {
+        client: "n8n".into(),
         revision,
         downstream: client.map(|client| client as Arc<dyn Downstream>),
         mirrored: HeaderMap::new(),

@@ -12,6 +12,7 @@ mod admin;
 mod announcing;
 mod approvals;
 mod arguments;
+mod asking;
 mod caching;
 mod clients_api;
 mod commands;
