@@ -121,3 +121,38 @@ async fn each_setting_says_where_it_comes_from_and_secrets_stay_hidden() {
         (json!("50s"), json!("default"))
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_call_says_from_where_its_answer_came_and_what_took_its_time() {
+    let house = house().await;
+    let kept = [("MCP_BRIDGE__CACHE__STATE_TTL", "1h")];
+    let bridge = Bridge::start_with(&["--upstream", &house.url()], &kept).await;
+    for _ in 0..2 {
+        let call = bridge
+            .call("homeassistant__GetLiveContext", json!({}))
+            .await;
+        assert_eq!(call.result()["isError"], false);
+    }
+    // An answer is sent a moment before its call is in the history.
+    let calls = loop {
+        let calls = get(&bridge, "/api/calls").await;
+        if calls.as_array().unwrap().len() == 2 {
+            break calls;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    let sources = [&calls[0]["source"], &calls[1]["source"]];
+    assert_eq!(sources, [&json!("upstream"), &json!("memory")]);
+    let parts = calls[0]["waited_ms"].as_f64().unwrap() + calls[0]["upstream_ms"].as_f64().unwrap();
+    // Each figure is rounded to a tenth.
+    assert!(
+        parts <= calls[0]["total_ms"].as_f64().unwrap() + 0.2,
+        "{calls}"
+    );
+    assert_eq!(
+        [&calls[1]["waited_ms"], &calls[1]["upstream_ms"]],
+        [&json!(0.0), &Value::Null]
+    );
+    let spared = get(&bridge, "/api/snapshot").await["queue"]["spared"].clone();
+    assert_eq!(spared, 1);
+}

@@ -205,6 +205,7 @@ impl QueueState {
     fn of(bridge: &Bridge) -> Self {
         let figures = bridge.dispatcher.figures();
         let queue = figures.queue;
+        let remembered = figures.cache.map_or(0, |answers| answers.cache.hits);
         Self {
             mode: queue.queue.mode,
             waiting: queue.queue.waiting,
@@ -213,7 +214,7 @@ impl QueueState {
             running: queue.queue.running,
             limit: queue.queue.limit,
             max_limit: queue.adaptive_limit.max,
-            spared: figures.joined + figures.replayed,
+            spared: figures.joined + figures.replayed + remembered,
             waiting_by_client: queue.queue.waiting_by_client,
         }
     }
