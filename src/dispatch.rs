@@ -30,6 +30,7 @@ mod screening;
 mod targets;
 mod tool_call;
 pub mod tools;
+mod trace;
 mod trial;
 mod wishes;
 mod writes;

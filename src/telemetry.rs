@@ -8,6 +8,7 @@ mod repeats;
 mod series;
 
 pub mod metrics;
+pub mod spans;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -20,6 +21,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
+use url::Url;
 
 pub use history::{Call, Outcome, Source};
 pub use journal::{ClientFigures, Hour, Journal};
@@ -102,6 +104,8 @@ pub struct Settings {
     pub levels: Levels,
     /// In which form.
     pub format: Format,
+    /// Where traces are sent, if they are.
+    pub collector: Option<Url>,
 }
 
 /// The last lines of this process's one log.

@@ -190,6 +190,11 @@ impl Upstream {
         }
     }
 
+    /// Its address, the first one if there are several. Not to be shown: secrets may stand in it.
+    pub const fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// Its address as it may be shown and logged, the first one if there are several.
     pub fn address(&self) -> String {
         shown(&self.url)

@@ -12,6 +12,9 @@ use crate::telemetry;
 /// When it cannot start, or cannot go on.
 pub(super) fn run(loaded: Loaded) -> anyhow::Result<()> {
     telemetry::start(loaded.settings.telemetry.clone());
+    let collector = loaded.settings.telemetry.collector.as_ref();
+    // What was recorded last is sent when everything else is over.
+    let _traces = collector.map(telemetry::spans::start).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

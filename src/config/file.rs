@@ -1,5 +1,7 @@
 //! The configuration as it is written: every key, its default, and what it means.
 
+mod outside;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use super::units;
 use crate::http::LegacySessions;
 use crate::resilience::rate::Rate;
 use crate::telemetry::{Format, Level};
+pub(super) use outside::{Metrics, Traces};
 
 /// From where the Supervisor brings people to an app's page.
 const INGRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 30, 32, 2));
@@ -124,6 +127,8 @@ pub struct Config {
     pub legacy_sessions: LegacySessions,
     /// Figures for Prometheus.
     pub metrics: Metrics,
+    /// Traces for OpenTelemetry.
+    pub traces: Traces,
     /// The queue in front of the upstream.
     pub queue: Queue,
     /// How arguments are held against the schemas of tools.
@@ -138,21 +143,6 @@ pub struct Config {
     pub tls: Tls,
     /// Who may come in, besides holding a token.
     pub access: Access,
-}
-
-/// Figures for Prometheus.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a group of keys such as `metrics.listen`, in the environment MCP_BRIDGE__METRICS__LISTEN"
-)]
-pub struct Metrics {
-    /// An address and port of their own for `/metrics`, such as `0.0.0.0:9124`; it is not served at
-    /// `listen` then.
-    #[schemars(with = "Option<String>")]
-    pub listen: Option<SocketAddr>,
-    /// Whether `/metrics` wants the token of a client. The names of clients and tools stand there.
-    pub token_required: bool,
 }
 
 /// The queue in front of the upstream.
@@ -432,6 +422,7 @@ impl Config {
                 listen: None,
                 token_required: true,
             },
+            traces: Traces::default(),
             queue: Queue {
                 max_waiting: 50,
                 max_waiting_per_client: 20,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use url::{Position, Url};
 
-use super::file::{Arguments, Cache, Config, Limits, Metrics, Queue, Secret, Tls};
+use super::file::{Arguments, Cache, Config, Limits, Metrics, Queue, Secret, Tls, Traces};
 use super::sources::Environment;
 use super::{ConfigError, Fault, Settings};
 use crate::homeassistant::{Address, Supervisor, Wish};
@@ -124,10 +124,6 @@ pub(super) fn settings(
         .iter()
         .filter_map(|url| faults.url("upstream_urls", url))
         .collect();
-    // Otherwise the Supervisor's token would go to addresses that it is not for.
-    if !config.upstream_urls.is_empty() && config.upstream == "auto" {
-        faults.add("upstream_urls", "it needs an address in `upstream`, too");
-    }
     let token = token(
         &mut faults,
         "upstream_token",
@@ -144,6 +140,7 @@ pub(super) fn settings(
                 .map(|token| Supervisor { url, token })
         });
     let tls = tls(config.tls, &mut faults);
+    let collector = collector(&config.traces, &mut faults);
     let access = guard::settings(access, &limits, &mut faults);
     let (Some(address), true) = (address, faults.found.is_empty()) else {
         return Err(ConfigError(faults.found));
@@ -198,9 +195,20 @@ pub(super) fn settings(
                 modules: config.log_levels,
             },
             format: config.log_format,
+            collector,
         },
         in_force: Vec::new(),
     })
+}
+
+/// Where traces are sent, if this program can do that.
+fn collector(traces: &Traces, faults: &mut Faults<'_>) -> Option<Url> {
+    let collector = traces.collector.as_deref()?;
+    if !telemetry::spans::AVAILABLE {
+        let what = "this program was built without the feature `otlp`; leave it out";
+        faults.add("traces.collector", what);
+    }
+    faults.url("traces.collector", collector)
 }
 
 fn http_settings(
@@ -283,6 +291,10 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
         access,
         ..
     } = config;
+    // Otherwise the Supervisor's token would go to addresses that it is not for.
+    if !config.upstream_urls.is_empty() && config.upstream == "auto" {
+        faults.add("upstream_urls", "it needs an address in `upstream`, too");
+    }
     if config.listen.port() != 0 && config.listen == config.admin_listen {
         faults.add("admin_listen", "it is the same address as `listen`");
     }

@@ -11,12 +11,13 @@ use super::progress::Places;
 use super::queue::Arrival;
 use super::retry::{self, Retries};
 use super::scheduler::{Experience, Scheduler, Waiting};
-use super::targets;
+use super::{targets, trace};
 use crate::cache::{Change, Ticket};
 use crate::error::{Code, Failure};
 use crate::protocol::message::{Payload, Request, Response};
 use crate::resilience::limit::Class;
 use crate::telemetry::Journal;
+use crate::telemetry::spans::Span;
 use crate::upstream::{Context, Trouble, Upstream};
 
 /// How often a waiting call hears of its place in the queue.
@@ -79,7 +80,9 @@ impl Journey {
         let mut before = None;
         self.road.retries.call();
         for attempt in 0.. {
+            let queue = Span::part(self.context.trace.as_ref(), "queue");
             let turn = self.turn(&mut waiting, places.as_mut()).await;
+            queue.end();
             turn.map_err(|failure| expired(failure, before.take()))?;
             let turn = waiting.begin();
             if !flight.begin() {
@@ -155,7 +158,9 @@ impl Journey {
 
     async fn exchange(&self) -> Result<Response, Trouble> {
         let upstream = &self.road.upstream;
-        let exchange = upstream.exchange(&self.request, &self.context, self.deadline);
+        let (mut span, request, context) =
+            trace::of_exchange(&self.request, &self.context, upstream);
+        let exchange = upstream.exchange(&request, &context, self.deadline);
         let answer = if self.writes {
             exchange.await
         } else {
@@ -163,6 +168,8 @@ impl Journey {
                 .await
                 .unwrap_or(Err(Trouble::Timeout))
         };
+        trace::end_exchange(&mut span, &answer);
+        span.end();
         match answer {
             Ok(_) if !self.is_true().await => Err(Trouble::WentDown),
             Ok(response) => Ok(response),

@@ -21,7 +21,7 @@ use super::retry::Retries;
 use super::scheduler::{Figures as QueueFigures, Scheduler};
 use super::screening::Screening;
 use super::writes::Writes;
-use super::{Call, Figures, Settings, local};
+use super::{Call, Figures, Settings, local, trace};
 use crate::cache::{Change, State};
 use crate::error::{Code, Failure, Kind};
 use crate::protocol::capabilities::Reach;
@@ -33,6 +33,7 @@ use crate::protocol::priority::Priority;
 use crate::protocol::revision::Revision;
 use crate::resilience::limit::Class;
 use crate::telemetry::metrics::Meters;
+use crate::telemetry::spans::Span;
 use crate::telemetry::{Journal, Source};
 use crate::upstream::{Announcements, Context, Presence, Upstream};
 
@@ -82,8 +83,9 @@ impl Dispatcher {
     ///
     /// # Errors
     /// Why there is no answer of the upstream; see the catalogue.
-    pub async fn handle(&self, call: Call) -> Result<Response, Failure> {
-        let record = Record::of(&call, &self.counters, &self.road.journal);
+    pub async fn handle(&self, mut call: Call) -> Result<Response, Failure> {
+        let span = trace::of_call(&mut call);
+        let record = Record::of(&call, &self.counters, &self.road.journal, span);
         let cancellation = self
             .cancellations
             .watch(&call.client.name, &call.request.id);
@@ -106,7 +108,9 @@ impl Dispatcher {
         if self.screening.needs_list(call) {
             self.list_tools(call, deadline, course).await?;
         }
+        let screening = Span::part(call.origin.trace.as_ref(), "screening");
         let (call, nature) = self.screening.pass(call, deadline).await?;
+        screening.end();
         self.recall(&call, &nature, deadline, course).await
     }
 

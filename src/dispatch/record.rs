@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::course::{Course, Report};
 use super::flights::Outcome;
-use super::{Call, Dispatcher, excerpt};
+use super::{Call, Dispatcher, excerpt, trace};
 use crate::error::{Code, Entry};
 use crate::protocol::message::{Payload, Response};
 use crate::telemetry::metrics::{CallMeasures, Meters};
+use crate::telemetry::spans::Span;
 use crate::telemetry::{self, Journal, Source};
 
 /// How calls ended, and what was saved, ever.
@@ -45,12 +46,20 @@ pub(super) struct Record<'a> {
     call: &'a Call,
     course: Course,
     outcome: Option<Outcome>,
+    /// Ends with the call.
+    span: Span,
 }
 
 impl<'a> Record<'a> {
     /// Of a call that has just come.
-    pub(super) fn of(call: &'a Call, counters: &'a Counters, journal: &'a Journal) -> Self {
+    pub(super) fn of(
+        call: &'a Call,
+        counters: &'a Counters,
+        journal: &'a Journal,
+        span: Span,
+    ) -> Self {
         Self {
+            span,
             counters,
             journal,
             call,
@@ -167,6 +176,9 @@ struct Account {
 impl Drop for Record<'_> {
     fn drop(&mut self) {
         let account = self.account();
+        let (source, failure) = (account.course.source.name(), account.failure);
+        let failure = failure.map(|entry| entry.name);
+        trace::end(&mut self.span, account.outcome, failure, source);
         if self.is_telling(&account) {
             self.journal
                 .ended(account.total, |id, at| self.entry(id, at, &account));

@@ -81,7 +81,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("upstream", &["resilience", "protocol", "error"]),
     ("cache", &["protocol"]),
     ("demo", &["protocol"]),
-    ("telemetry", &["error"]),
+    ("telemetry", &["protocol", "error"]),
     ("error", &[]),
     ("resilience", &[]),
     ("protocol", &[]),

@@ -54,4 +54,6 @@ mod streams;
 mod supervisor;
 mod support;
 mod tls;
+#[cfg(feature = "otlp")]
+mod traces;
 mod websocket;
