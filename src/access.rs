@@ -71,13 +71,13 @@ pub struct Settings {
 /// The guard at the door.
 #[derive(Debug)]
 pub struct Access {
-    settings: Settings,
+    settings: ArcSwap<Settings>,
     registry: Registry,
     clients: ArcSwap<Vec<Arc<Client>>>,
     /// Told when they were read anew.
     refreshed: watch::Sender<()>,
     seen: Mutex<Option<Stamp>>,
-    anyone: Option<Arc<Client>>,
+    anyone: Arc<Client>,
     brake: Mutex<Brake>,
     quotas: Mutex<Quotas>,
     last_seen: Notes,
@@ -92,9 +92,6 @@ impl Access {
         if registry.ensure_first()? {
             tracing::info!("made the first token; `mcp-bridge token show` prints it");
         }
-        let anyone = settings
-            .leave_front_door_open
-            .then(|| Arc::new(Client::anyone()));
         // Nothing depends on it but a column of a list.
         let last_seen = registry.last_seen().unwrap_or_else(|error| {
             tracing::warn!(%error, "when clients were last there is not known");
@@ -103,16 +100,41 @@ impl Access {
         let access = Self {
             brake: Mutex::new(Brake::new(settings.brake)),
             quotas: Mutex::new(Quotas::new(&settings.rates)),
-            settings,
+            settings: ArcSwap::from_pointee(settings),
             registry,
             clients: ArcSwap::default(),
             refreshed: watch::Sender::new(()),
             seen: Mutex::new(None),
-            anyone,
+            anyone: Arc::new(Client::anyone()),
             last_seen: Notes::new(last_seen),
         };
         access.refresh()?;
         Ok(access)
+    }
+
+    /// Other settings from now on. With other rates, everybody begins anew.
+    pub fn configure(&self, settings: Settings) {
+        let was_open = self.is_open();
+        self.braking().configure(settings.brake);
+        if self.settings.load().rates != settings.rates {
+            *self.quotas() = Quotas::new(&settings.rates);
+        }
+        self.settings.store(Arc::new(settings));
+        // Where the door was closed, somebody has to leave.
+        self.refreshed.send_replace(());
+        if !was_open {
+            self.warn_if_open();
+        }
+    }
+
+    /// Says in the log what it means that the front door is open, if it is.
+    pub fn warn_if_open(&self) {
+        if self.is_open() {
+            tracing::warn!(
+                "the front door is open: whoever reaches the bridge can control the house without a \
+                 token (`access.leave_front_door_open`)"
+            );
+        }
     }
 
     /// Reads the register again if it changed; says whether it did.
@@ -139,10 +161,10 @@ impl Access {
 
     /// A client that came in earlier, on its terms of now; nothing if it would not come in any more.
     pub fn renewed(&self, client: &Client) -> Option<Arc<Client>> {
-        match &self.anyone {
-            Some(anyone) if **anyone == *client => Some(anyone.clone()),
-            _ => identity::renewed(&self.clients.load(), client),
+        if self.is_open() && *self.anyone == *client {
+            return Some(self.anyone.clone());
         }
+        identity::renewed(&self.clients.load(), client)
     }
 
     /// Waits until a client that came in earlier would not come in any more.
@@ -160,7 +182,7 @@ impl Access {
     /// # Errors
     /// [`Code::NetworkRefused`] for a network that is not let in.
     pub fn check_sender(&self, peer: IpAddr, forwarded_for: &[&str]) -> Result<IpAddr, Failure> {
-        let settings = &self.settings;
+        let settings = self.settings.load();
         let sender = network::sender(peer, forwarded_for, &settings.trusted_proxies);
         if network::contain(&settings.networks, sender) {
             Ok(sender)
@@ -182,7 +204,7 @@ impl Access {
         let client = match identity::identify(&self.clients.load(), credentials) {
             Ok(Some(client)) => client,
             Ok(None) => {
-                let anyone = self.anyone.clone();
+                let anyone = self.is_open().then(|| self.anyone.clone());
                 return anyone.ok_or_else(|| Failure::new(Code::TokenMissing));
             }
             Err(failure) if identity::is_wrong_token(failure.code) => {
@@ -200,8 +222,7 @@ impl Access {
 
     /// Counts a wrong token; the failure to tell once there were too many.
     fn brake(&self, sender: IpAddr) -> Option<Failure> {
-        let mut brake = self.brake.lock().unwrap_or_else(PoisonError::into_inner);
-        let Verdict::Braked { wait, first } = brake.fail(sender, Instant::now()) else {
+        let Verdict::Braked { wait, first } = self.braking().fail(sender, Instant::now()) else {
             return None;
         };
         if first {
@@ -233,14 +254,18 @@ impl Access {
     }
 
     /// Whether some tools have a rate of their own.
-    pub const fn limits_tools(&self) -> bool {
-        !self.settings.rates.tools.is_empty()
+    pub fn limits_tools(&self) -> bool {
+        !self.settings.load().rates.tools.is_empty()
     }
 
     /// What is left to a client for such a call, if it is counted at all.
     pub fn standing(&self, client: &Client, method: &str, tool: Option<&str>) -> Option<Standing> {
         let counted = quota::is_counted(method).then(|| self.quotas())?;
         counted.standing(client, tool, Instant::now().into_std())
+    }
+
+    fn braking(&self) -> MutexGuard<'_, Brake> {
+        self.brake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn quotas(&self) -> MutexGuard<'_, Quotas> {
@@ -270,7 +295,7 @@ impl Access {
 
     /// What the client may do now.
     pub fn guard(&self, client: &Arc<Client>) -> Arc<dyn Guard> {
-        guard(client.clone(), self.settings.read_only)
+        guard(client.clone(), self.settings.load().read_only)
     }
 
     /// Refuses requests that a foreign web page could have sent.
@@ -278,8 +303,9 @@ impl Access {
     /// # Errors
     /// [`Code::HostRefused`] or [`Code::OriginRefused`].
     pub fn check_source(&self, host: Option<&str>, origins: &[&str]) -> Result<(), Failure> {
-        check_host(host, &self.settings.allowed_hosts)?;
-        check_origin(origins, host, &self.settings.allowed_origins)
+        let settings = self.settings.load();
+        check_host(host, &settings.allowed_hosts)?;
+        check_origin(origins, host, &settings.allowed_origins)
     }
 
     /// Refuses requests of a foreign web page that came through a proxy which knows its people.
@@ -288,17 +314,17 @@ impl Access {
     /// # Errors
     /// [`Code::OriginRefused`].
     pub fn check_proxied(&self, host: Option<&str>, origins: &[&str]) -> Result<(), Failure> {
-        check_origin(origins, host, &self.settings.allowed_origins)
+        check_origin(origins, host, &self.settings.load().allowed_origins)
     }
 
     /// Whether web pages of this origin may use the bridge although it is not their own.
     pub fn lists_origin(&self, origin: &str) -> bool {
-        is_listed(origin, &self.settings.allowed_origins)
+        is_listed(origin, &self.settings.load().allowed_origins)
     }
 
     /// Whether nobody needs a token.
-    pub const fn is_open(&self) -> bool {
-        self.anyone.is_some()
+    pub fn is_open(&self) -> bool {
+        self.settings.load().leave_front_door_open
     }
 
     /// The token of the first start, for as long as it is kept.
@@ -462,7 +488,7 @@ mod tests {
         let (_folder, access) = open();
         let token = access.registry.first_token().unwrap();
         let stranger = Token::generate().unwrap();
-        for _ in 0..access.settings.brake.wrong_tokens {
+        for _ in 0..access.settings.load().brake.wrong_tokens {
             let wrong = code(&access, None, Some(stranger.reveal()));
             assert_eq!(wrong, Code::TokenUnknown);
             assert_eq!(code(&access, None, None), Code::TokenMissing);

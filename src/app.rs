@@ -1,26 +1,33 @@
 //! The composition root: from settings to a running bridge. The only place that starts long-lived
 //! tasks, and the one that ends them.
 
+mod follow;
+mod live;
+mod reach;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::{Access, Admin, Registry, RegistryError, Token};
-use crate::cache::Change;
-use crate::config::Settings;
-use crate::demo::{self, DemoHouse};
+use crate::access::{Access, Admin, Registry, RegistryError};
+use crate::config::{Environment, Flags, Loaded, Settings};
+use crate::demo::DemoHouse;
 use crate::dispatch::Dispatcher;
-use crate::homeassistant::{HomeAssistant, LocateError, Located, OwnApp, Report, Way, locate};
-use crate::http::{self, Bridge, Guard};
+use crate::homeassistant::{LocateError, OwnApp};
+use crate::http::{self, Bridge, Configuration, Current, Guard, Reloading};
 use crate::server::{self, Listener, Tls, TlsError};
 use crate::telemetry;
+use crate::upstream::Trouble;
 use crate::upstream::http_client::HttpClient;
-use crate::upstream::{self, Insight, Presence, Trouble, Upstream};
+use follow::Follower;
+use live::Live;
+pub use reach::{Reached, find_upstream};
 
 /// How often the register of clients is looked at: a token that was made or revoked on the command
 /// line counts within a second.
@@ -70,21 +77,26 @@ pub enum StartError {
 pub struct App {
     lan: SocketAddr,
     admin: SocketAddr,
-    bridge: Arc<Bridge>,
-    dispatcher: Arc<Dispatcher>,
+    live: Arc<Live>,
+    reloading: Reloading,
     tasks: TaskTracker,
     stop: CancellationToken,
     task_ended: CancellationToken,
-    drain_timeout: Duration,
     house: Option<DemoHouse>,
 }
 
 impl App {
-    /// Starts everything. Both listeners take connections when this returns.
+    /// Starts everything with the configuration that was loaded from `flags` and `environment`, and
+    /// follows it from then on. Both listeners take connections when this returns.
     ///
     /// # Errors
     /// See [`StartError`]; nothing is left running then.
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+    pub async fn start(
+        loaded: Loaded,
+        flags: Flags,
+        environment: Environment,
+    ) -> Result<Self, StartError> {
+        let settings = loaded.settings.clone();
         let lan = bind("listen", settings.listen).await?;
         let admin = bind("admin_listen", settings.admin_listen).await?;
         let metrics = match settings.metrics_listen {
@@ -94,46 +106,64 @@ impl App {
         let registry = Registry::new(&settings.data);
         let secret = registry.secret()?;
         let operators = Admin::open(settings.admin_token, settings.access.brake, &registry)?;
-        let access = Arc::new(Access::open(settings.access.clone(), registry)?);
+        let operators = Arc::new(operators);
+        let access = Arc::new(Access::open(
+            settings.access.clone(),
+            Registry::new(&settings.data),
+        )?);
         let tls = settings
             .tls
             .clone()
             .map(Tls::open)
             .transpose()?
             .map(Arc::new);
-        let Found {
-            upstream,
-            way,
-            house,
-            home_assistant,
-        } = find_upstream(&settings).await?;
-        let upstream = Arc::new(upstream);
+        let (reached, house) = find_upstream(settings.demo, &settings.upstream).await?;
+        let (house, demo) = house.unzip();
         let own_app = own_app(&settings)?;
-        let dispatcher = Arc::new(Dispatcher::new(settings.dispatch, upstream.clone()));
+        let dispatcher = Arc::new(Dispatcher::new(settings.dispatch, reached.upstream.clone()));
+        let (told, state) = watch::channel(Configuration::at_start());
+        let (wanted, wishes) = mpsc::channel(1);
+        let reloading = Reloading::new(state, wanted);
         let bridge = Arc::new(Bridge::new(http::Parts {
-            settings: settings.http,
+            current: Current {
+                in_force: settings.in_force,
+                settings: settings.http,
+                way: reached.way.name(),
+                home_assistant: reached.home_assistant.clone(),
+            },
             access: access.clone(),
-            admin: operators,
+            admin: operators.clone(),
             dispatcher: dispatcher.clone(),
-            way: way.name(),
-            home_assistant: home_assistant.clone(),
+            reloading: reloading.clone(),
             lan: http::Lan {
                 address: lan.1,
                 tls: tls.is_some(),
             },
             own_app,
-            in_force: settings.in_force,
             secret,
         }));
+        let (server, server_settings) = watch::channel(settings.server);
+        let (reached, in_force) = watch::channel(reached);
+        let live = Arc::new(Live {
+            access: access.clone(),
+            admin: operators,
+            registry,
+            bridge,
+            dispatcher: dispatcher.clone(),
+            reached,
+            server,
+            drain_timeout: ArcSwap::from_pointee(settings.drain_timeout),
+            demo,
+            wanted: Mutex::new(settings.upstream),
+        });
         let app = Self {
             lan: lan.1,
             admin: admin.1,
-            bridge: bridge.clone(),
-            dispatcher,
+            live: live.clone(),
+            reloading,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             task_ended: CancellationToken::new(),
-            drain_timeout: settings.drain_timeout,
             house,
         };
         let metrics_address = metrics.as_ref().map(|(_, address)| *address);
@@ -142,53 +172,39 @@ impl App {
             admin: admin.0,
             metrics: metrics.map(|(socket, _)| socket),
         };
-        app.listen(sockets, settings.server, settings.ingress_peer, tls.clone());
-        if let Some(tls) = tls {
-            app.spawn(renew(tls, app.stop.clone()));
-        }
-        app.spawn(watch(access.clone(), app.stop.clone()));
-        app.spawn(tell_left_out(app.stop.clone()));
-        app.spawn(note_last_seen(access.clone(), app.stop.clone()));
-        let stop = app.stop.clone();
-        app.spawn(async move { upstream.keep(stop).await });
-        if let Some(home_assistant) = home_assistant {
-            let (dispatcher, stop) = (app.dispatcher.clone(), app.stop.clone());
-            app.spawn(async move {
-                let listening = home_assistant.listen(|news| report(&dispatcher, news));
-                stop.run_until_cancelled(listening).await;
-            });
-        }
-        // From now on, not only from when the task runs.
-        let ear = app.dispatcher.upstream().ear();
-        let (dispatcher, stop) = (app.dispatcher.clone(), app.stop.clone());
-        app.spawn(async move {
-            stop.run_until_cancelled(dispatcher.relay(ear)).await;
-        });
-        let (dispatcher, stop) = (app.dispatcher.clone(), app.stop.clone());
-        app.spawn(async move {
-            stop.run_until_cancelled(dispatcher.follow_lists()).await;
-        });
+        app.listen(
+            sockets,
+            &server_settings,
+            settings.ingress_peer,
+            tls.clone(),
+        );
+        app.spawn(reach::tend(in_force, dispatcher, app.stop.clone()));
+        let follower = Follower::new(live, flags, environment, loaded, told);
+        app.spawn(follower.run(wishes, app.stop.clone()));
+        app.spawn_upkeep(&access, tls);
+        let (upstream, way) = app.live.reached();
         tracing::info!(
             lan = %app.lan,
             admin = %app.admin,
             metrics = metrics_address.map(tracing::field::display),
-            upstream = app.dispatcher.upstream().address(),
+            upstream = upstream.address(),
             way = way.name(),
             "MCP Bridge {} is ready",
             env!("CARGO_PKG_VERSION")
         );
-        if access.is_open() {
-            tracing::warn!(
-                "the front door is open: whoever reaches the bridge can control the house without a \
-                 token (`access.leave_front_door_open`)"
-            );
-        }
+        access.warn_if_open();
         Ok(app)
     }
 
     /// The way of its calls.
     pub fn dispatcher(&self) -> &Dispatcher {
-        &self.dispatcher
+        &self.live.dispatcher
+    }
+
+    /// Reads the configuration anew, as `POST /api/reload` does; what became of it is in the log and
+    /// in the status.
+    pub async fn reload(&self) {
+        self.reloading.reload().await;
     }
 
     /// The address for clients, with the port that the system chose where 0 was asked for.
@@ -204,10 +220,11 @@ impl App {
     /// Ends the bridge in order: says so to probes, takes no new calls, lets the others finish, and
     /// closes. All of it takes no longer than `limits.drain_timeout` allows.
     pub async fn stop(self) {
-        self.bridge.announce_stop();
+        self.live.bridge.announce_stop();
+        let drain_timeout = **self.live.drain_timeout.load();
         let end = async {
-            self.dispatcher.drain().await;
-            self.bridge.announce_end();
+            self.live.dispatcher.drain().await;
+            self.live.bridge.announce_end();
             self.stop.cancel();
             self.tasks.close();
             self.tasks.wait().await;
@@ -215,8 +232,8 @@ impl App {
                 house.stop().await;
             }
         };
-        if tokio::time::timeout(self.drain_timeout, end).await.is_err() {
-            let left = self.dispatcher.figures().queue;
+        if tokio::time::timeout(drain_timeout, end).await.is_err() {
+            let left = self.live.dispatcher.figures().queue;
             tracing::warn!(
                 left.queue.running,
                 left.queue.waiting,
@@ -237,18 +254,18 @@ impl App {
     fn listen(
         &self,
         sockets: Sockets,
-        settings: server::Settings,
+        settings: &watch::Receiver<server::Settings>,
         ingress_peer: Option<IpAddr>,
         tls: Option<Arc<Tls>>,
     ) {
         let listener = |socket, router| Listener {
             socket,
             router,
-            settings,
+            settings: settings.clone(),
             only_peer: None,
             tls: None,
         };
-        let bridge = &self.bridge;
+        let bridge = &self.live.bridge;
         let without_tls = http::without_tls(bridge.clone());
         self.serve(Listener {
             tls: tls.map(|tls| (tls, without_tls)),
@@ -268,6 +285,20 @@ impl App {
         self.spawn(listener.serve(self.stop.clone()));
     }
 
+    /// Starts what is done again and again.
+    fn spawn_upkeep(&self, access: &Arc<Access>, tls: Option<Arc<Tls>>) {
+        if let Some(tls) = tls {
+            self.spawn(renew(tls, self.stop.clone()));
+        }
+        self.spawn(watch_register(access.clone(), self.stop.clone()));
+        self.spawn(note_last_seen(access.clone(), self.stop.clone()));
+        self.spawn(tell_left_out(self.stop.clone()));
+        let (dispatcher, stop) = (self.live.dispatcher.clone(), self.stop.clone());
+        self.spawn(async move {
+            stop.run_until_cancelled(dispatcher.follow_lists()).await;
+        });
+    }
+
     /// Starts a task that lasts as long as the bridge.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         // A guard, since a task that panics ends as well.
@@ -281,10 +312,10 @@ impl App {
 
 /// The bridge as an app, where there is a Supervisor.
 fn own_app(settings: &Settings) -> Result<Option<OwnApp>, StartError> {
-    let Some(supervisor) = settings.wish.supervisor.clone() else {
+    let Some(supervisor) = settings.upstream.wish.supervisor.clone() else {
         return Ok(None);
     };
-    let client = HttpClient::new(&settings.upstream_http)?;
+    let client = HttpClient::new(&settings.upstream.http)?;
     Ok(Some(OwnApp::new(supervisor, client)))
 }
 
@@ -307,102 +338,6 @@ async fn bind(
     let listener = server::bind(address).await.map_err(fault)?;
     let bound = listener.local_addr().map_err(fault)?;
     Ok((listener, bound))
-}
-
-/// What was found where the upstream should be.
-#[derive(Debug)]
-pub struct Found {
-    /// The upstream.
-    pub upstream: Upstream,
-    /// How it is reached.
-    pub way: Way,
-    /// The built-in house, if it takes the place of Home Assistant.
-    pub house: Option<DemoHouse>,
-    /// The Home Assistant that the upstream is a part of, if its events are to be listened to.
-    pub home_assistant: Option<Arc<HomeAssistant>>,
-}
-
-/// Finds the upstream, or starts the built-in house in its place.
-///
-/// # Errors
-/// See [`StartError`].
-pub async fn find_upstream(settings: &Settings) -> Result<Found, StartError> {
-    let http = &settings.upstream_http;
-    let (located, house) = if settings.demo {
-        let token = Token::generate().map_err(StartError::Demo)?;
-        let settings = demo::Settings {
-            token: Some(token.reveal().to_owned()),
-            ..demo::Settings::default()
-        };
-        let house = DemoHouse::start(settings).await.map_err(StartError::Demo)?;
-        let url = url::Url::parse(&house.url())
-            .map_err(|error| StartError::Demo(std::io::Error::other(error)))?;
-        let token = Some(SecretString::from(token.reveal()));
-        (
-            Located {
-                url,
-                token,
-                way: Way::Demo,
-            },
-            Some(house),
-        )
-    } else {
-        let wish = settings.wish.clone();
-        (locate(wish, &HttpClient::new(http)?).await?, None)
-    };
-    // Several addresses are several servers, of which one Home Assistant knows nothing.
-    let home_assistant = if settings.upstream_urls.is_empty() {
-        HomeAssistant::at(&located, settings.home_assistant, http)?
-    } else {
-        None
-    };
-    let Located { url, token, way } = located;
-    let upstream = Upstream::new(upstream::Settings {
-        url,
-        // The token of the built-in house is for nobody else.
-        further_urls: if settings.demo {
-            Vec::new()
-        } else {
-            settings.upstream_urls.clone()
-        },
-        token,
-        max_answer: settings.max_answer,
-        http: http.clone(),
-        pool: settings.upstream_pool,
-        insight: home_assistant.clone().map(|home| home as Arc<dyn Insight>),
-    })?;
-    Ok(Found {
-        upstream,
-        way,
-        house,
-        home_assistant,
-    })
-}
-
-/// Passes on what happens in Home Assistant to whom it concerns.
-fn report(dispatcher: &Dispatcher, report: Report) {
-    match report {
-        Report::Presence(presence) => {
-            match presence {
-                Presence::Running => tracing::info!("Home Assistant is running"),
-                Presence::Starting => tracing::info!("Home Assistant is starting"),
-                Presence::Stopping => tracing::warn!("Home Assistant is stopping"),
-                Presence::Gone => tracing::warn!("Home Assistant is gone"),
-                Presence::Unknown => tracing::warn!("it is not known how Home Assistant is"),
-            }
-            match presence {
-                Presence::Starting => dispatcher.changed(&Change::Starting),
-                // Nobody tells when it has started: what is asked from now on is as good as any.
-                Presence::Unknown => dispatcher.changed(&Change::Started),
-                Presence::Running | Presence::Stopping | Presence::Gone => {}
-            }
-            dispatcher.set_presence(presence);
-        }
-        Report::Change(change) => {
-            tracing::debug!(?change, "Home Assistant");
-            dispatcher.changed(&change);
-        }
-    }
 }
 
 /// Says now and then how much of the log was left out.
@@ -443,7 +378,7 @@ async fn renew(tls: Arc<Tls>, stop: CancellationToken) {
 }
 
 /// Follows the register of clients.
-async fn watch(access: Arc<Access>, stop: CancellationToken) {
+async fn watch_register(access: Arc<Access>, stop: CancellationToken) {
     let mut interval = tokio::time::interval(REGISTRY_INTERVAL);
     while stop.run_until_cancelled(interval.tick()).await.is_some() {
         match access.refresh() {
@@ -457,10 +392,10 @@ async fn watch(access: Arc<Access>, stop: CancellationToken) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, Flags, load};
+    use crate::config::load;
 
     #[tokio::test]
-    async fn a_listener_that_ends_breaks_the_bridge() {
+    async fn a_part_that_ends_breaks_the_bridge() {
         let data = tempfile::tempdir().unwrap();
         let flags = Flags {
             demo: true,
@@ -469,10 +404,10 @@ mod tests {
             data: Some(data.path().into()),
             ..Flags::default()
         };
-        let mut settings = load(&flags, &Environment::default()).unwrap().settings;
-        // More than a semaphore holds: the listener panics.
-        settings.server.max_connections = usize::MAX;
-        let app = App::start(settings).await.unwrap();
+        let environment = Environment::default();
+        let loaded = load(&flags, &environment).unwrap();
+        let app = App::start(loaded, flags, environment).await.unwrap();
+        app.spawn(async { panic!("a defect") });
         app.broken().await;
         app.stop().await;
     }

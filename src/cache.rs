@@ -68,6 +68,8 @@ pub struct Ticket {
     touched: u64,
     /// Whether the upstream was all there.
     settled: bool,
+    /// The number of upstreams before it.
+    upstream: u64,
 }
 
 /// Figures of the cache, for the status.
@@ -118,6 +120,8 @@ pub struct Cache {
     hears_changes: bool,
     /// False while the upstream starts or stops: what it says then is true, but not the whole truth.
     settled: bool,
+    /// Upstreams that were here before.
+    upstream: u64,
     /// Until then a write may still take effect without anybody telling.
     restless_until: Option<Instant>,
     hits: u64,
@@ -135,6 +139,7 @@ impl Cache {
             touched: [0; Kind::ALL.len()],
             hears_changes: false,
             settled: true,
+            upstream: 0,
             restless_until: None,
             hits: 0,
             misses: 0,
@@ -180,12 +185,16 @@ impl Cache {
             begun: now,
             touched: self.touched[kind as usize],
             settled: self.settled,
+            upstream: self.upstream,
         }
     }
 
     /// The upstream answered. `what` names the answer for people. Gives the kind of the list if this
     /// one differs from the one that the upstream gave before.
     pub fn keep(&mut self, ticket: Ticket, what: &str, result: &RawJson) -> Option<Kind> {
+        if ticket.upstream != self.upstream {
+            return None;
+        }
         let settled = ticket.settled && self.settled;
         let older = |entry: &Entry| entry.asked > ticket.begun;
         let kept = self.store.get(ticket.key);
@@ -226,6 +235,22 @@ impl Cache {
             self.touched[*kind as usize] += 1;
         }
         self.changes += u64::from(*change != Change::Written);
+    }
+
+    /// Other bounds from now on. What does not fit any more goes.
+    pub fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.store.resize(settings.max_bytes);
+    }
+
+    /// Another upstream takes the place of the one before, of which nothing is kept, not even what it
+    /// answers from now on. Nobody tells of changes there yet.
+    pub fn replace_upstream(&mut self) {
+        self.flush();
+        self.upstream += 1;
+        self.hears_changes = false;
+        self.settled = true;
+        self.restless_until = None;
     }
 
     /// Forgets every answer; gives their number.

@@ -92,7 +92,7 @@ pub fn run() -> ExitCode {
         }
     };
     let done = match cli.command.unwrap_or(Command::Serve(cli.flags)) {
-        Command::Serve(flags) => loaded(&flags).and_then(serve::run),
+        Command::Serve(flags) => serve::run(flags),
         Command::Check(flags) => return check::run(&flags),
         Command::Healthcheck { ready, flags } => healthcheck::run(&flags, ready),
         Command::Config(command) => config::run(&command),

@@ -1,6 +1,7 @@
 //! Configuration: layers of sources become one raw struct, which is checked into the settings that
 //! each module defines for itself.
 
+mod changes;
 mod file;
 mod in_force;
 mod options;
@@ -17,9 +18,10 @@ use url::Url;
 
 use crate::homeassistant::Wish;
 use crate::{access, dispatch, homeassistant, http, server, telemetry, upstream};
+pub use changes::{AT_START, changes, needs_restart};
 pub use file::{Config, Profile, Secret};
 pub use options::Options;
-pub use sources::{Environment, Flags, Loaded, data_folder, listen, load};
+pub use sources::{Environment, Flags, Loaded, data_folder, listen, load, reload};
 
 /// Everything that the bridge is told, checked.
 #[derive(Debug, Clone)]
@@ -36,18 +38,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// Whether the built-in house takes the place of Home Assistant.
     pub demo: bool,
-    /// What to look for as upstream.
-    pub wish: Wish,
-    /// Further addresses of the same upstream.
-    pub upstream_urls: Vec<Url>,
-    /// Bounds of the sessions with the upstream.
-    pub upstream_pool: upstream::pool::Settings,
-    /// Bytes of an answer of the upstream.
-    pub max_answer: usize,
-    /// The HTTP client towards the upstream.
-    pub upstream_http: upstream::http_client::Settings,
-    /// Home Assistant beyond its MCP server.
-    pub home_assistant: homeassistant::Settings,
+    /// The upstream.
+    pub upstream: Upstream,
     /// The listeners.
     pub server: server::Settings,
     /// HTTPS for clients.
@@ -66,6 +58,23 @@ pub struct Settings {
     pub telemetry: telemetry::Settings,
     /// All of it as it was written, with the places that it comes from.
     pub in_force: Vec<http::InForce>,
+}
+
+/// Which upstream, and how it is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// What to look for.
+    pub wish: Wish,
+    /// Further addresses of the same one.
+    pub further_urls: Vec<Url>,
+    /// Bounds of the sessions.
+    pub pool: upstream::pool::Settings,
+    /// Bytes of an answer.
+    pub max_answer: usize,
+    /// Time limits and trust.
+    pub http: upstream::http_client::Settings,
+    /// Home Assistant beyond its MCP server.
+    pub home_assistant: homeassistant::Settings,
 }
 
 /// One thing that is wrong in the configuration.

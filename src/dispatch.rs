@@ -5,6 +5,7 @@ pub mod approvals;
 pub mod arguments;
 mod cancellation;
 pub mod classify;
+mod control;
 mod course;
 pub mod deduplication;
 mod excerpt;

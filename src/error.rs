@@ -3,8 +3,9 @@
 //! The same code appears in answers, in the log, on the page and in `docs/api/errors.md`, which is
 //! written from this table (a test holds the two together).
 
-use std::fmt;
-use std::time::Duration;
+mod failure;
+
+pub use failure::Failure;
 
 /// Where a failure comes from, which decides how it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +141,11 @@ catalogue! {
         "The idempotency key was used for another call before; use a new one.",
         cause: "The same `Idempotency-Key` came with another method or other params within ten minutes.",
         fix: "Make a new key for each new call, and use it again only to repeat that call.";
+    ConfigurationRefused = "configuration_refused", Request, 422, -32600,
+        "The new configuration is refused, the old one stays in force",
+        "The configuration is wrong; a person has to correct it.",
+        cause: "A key or value in one of the sources is wrong, or the upstream that they name cannot be found.",
+        fix: "Correct what the message names, each with its place; the next reload tries again.";
     Cancelled = "cancelled", Request, 409, -32600,
         "The client cancelled the call",
         "The call was cancelled.",
@@ -430,71 +436,6 @@ catalogue! {
         "The bridge itself failed; try again.",
         cause: "A defect of the bridge.",
         fix: "Please report it, with the log lines of that moment.";
-}
-
-/// One failure of one call.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub struct Failure {
-    /// Its row of the catalogue.
-    pub code: Code,
-    /// The figures and names of this case, as a sentence without its full stop.
-    pub detail: Option<String>,
-    /// Whether the call may have been carried out although its answer is missing.
-    pub outcome_unknown: bool,
-    /// When it makes sense to try again.
-    pub retry_after: Option<Duration>,
-    /// The `data` member of the JSON-RPC error, where the specification wants one.
-    pub data: Option<serde_json::Value>,
-}
-
-impl Failure {
-    /// A failure without figures.
-    pub const fn new(code: Code) -> Self {
-        Self {
-            code,
-            detail: None,
-            outcome_unknown: false,
-            retry_after: None,
-            data: None,
-        }
-    }
-
-    /// A failure with the figures of this case.
-    pub fn with(code: Code, detail: impl fmt::Display) -> Self {
-        Self {
-            detail: Some(detail.to_string()),
-            ..Self::new(code)
-        }
-    }
-
-    /// The text for a language model: what happened, the figures, whether anything was done.
-    pub fn for_model(&self) -> String {
-        let mut text = self.code.entry().advice.to_owned();
-        if let Some(detail) = &self.detail {
-            text.push_str(" (");
-            text.push_str(detail);
-            text.push(')');
-        }
-        if self.outcome_unknown {
-            text.push_str(
-                " Outcome unknown: the action may or may not have been carried out. \
-                 Check the state before trying again.",
-            );
-        } else if self.code.entry().kind.concerns_calls() {
-            text.push_str(" Nothing was changed.");
-        }
-        text
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code.entry().title)?;
-        match &self.detail {
-            Some(detail) => write!(f, ": {detail}"),
-            None => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]

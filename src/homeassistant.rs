@@ -23,7 +23,7 @@ pub use own_app::{OwnApp, Place};
 use websocket::Listener;
 
 /// What the bridge does with Home Assistant beyond calling its MCP server.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// Whether to listen to its events.
     pub events: bool,
@@ -65,6 +65,12 @@ impl HomeAssistant {
         Listener::new(&self.websocket, &self.knowledge, &self.errands, tell)
             .run()
             .await;
+    }
+
+    /// Nobody listens any more, so that from now on nothing is known: what it still answers is
+    /// believed.
+    pub fn forget(&self) {
+        *self.knowledge() = Knowledge::new(Instant::now().into_std());
     }
 
     /// The figures now.

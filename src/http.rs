@@ -6,6 +6,7 @@ mod admission;
 mod approvals;
 mod asked;
 mod body;
+mod configuration;
 mod connection;
 mod conversation;
 mod cors;
@@ -34,6 +35,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +44,7 @@ use crate::dispatch::Dispatcher;
 use crate::error::Failure;
 use crate::homeassistant::{HomeAssistant, OwnApp};
 pub use admin::InForce;
+pub use configuration::{Configuration, Refused, Reloading, Wanted};
 pub use ingress::{Guard, Person};
 pub use network::Peer;
 pub use router::{admin, for_metrics, lan, without_tls};
@@ -78,40 +81,47 @@ pub struct Lan {
 
 /// What a bridge is put together from.
 pub struct Parts {
-    /// Bounds of what is read from clients.
-    pub settings: Settings,
+    /// What can change while the bridge runs.
+    pub current: Current,
     /// The guard of the listener for clients.
     pub access: Arc<Access>,
     /// The guard of the listener for operators.
-    pub admin: Admin,
+    pub admin: Arc<Admin>,
     /// The way of a call.
     pub dispatcher: Arc<Dispatcher>,
-    /// How the upstream was found, for the status.
-    pub way: &'static str,
-    /// What the upstream is a part of, if that is known.
-    pub home_assistant: Option<Arc<HomeAssistant>>,
+    /// What becomes of the configuration while the bridge runs.
+    pub reloading: Reloading,
     /// Where clients reach the bridge, for the status.
     pub lan: Lan,
     /// What the Supervisor knows of the bridge, and does for it, where there is one.
     pub own_app: Option<OwnApp>,
-    /// The settings in force, for the status.
-    pub in_force: Vec<InForce>,
     /// Signs session ids.
     pub secret: [u8; 32],
+}
+
+/// What can change while the bridge runs.
+#[derive(Debug)]
+pub struct Current {
+    /// The settings in force, for the status.
+    pub in_force: Vec<InForce>,
+    /// Bounds of what is read from clients.
+    pub settings: Settings,
+    /// How the upstream is reached, in one word.
+    pub way: &'static str,
+    /// The Home Assistant that it is a part of, if its events are listened to.
+    pub home_assistant: Option<Arc<HomeAssistant>>,
 }
 
 /// What every request needs.
 #[derive(Debug)]
 pub struct Bridge {
-    settings: Settings,
+    current: ArcSwap<Current>,
     access: Arc<Access>,
-    admin: Admin,
+    admin: Arc<Admin>,
     dispatcher: Arc<Dispatcher>,
-    way: &'static str,
-    home_assistant: Option<Arc<HomeAssistant>>,
     lan: Lan,
+    reloading: Reloading,
     own_app: Option<OwnApp>,
-    in_force: Vec<InForce>,
     started: Instant,
     stopping: CancellationToken,
     asked: Arc<asked::Asked>,
@@ -126,28 +136,24 @@ impl Bridge {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let Parts {
-            settings,
+            current,
             access,
             admin,
             dispatcher,
-            way,
-            home_assistant,
+            reloading,
             lan,
             own_app,
-            in_force,
             secret,
         } = parts;
         let (started, stopping) = (Instant::now(), CancellationToken::new());
         Self {
-            settings,
+            current: ArcSwap::from_pointee(current),
             access,
             admin,
             dispatcher,
-            way,
-            home_assistant,
+            reloading,
             lan,
             own_app,
-            in_force,
             started,
             stopping,
             asked: Arc::default(),
@@ -157,6 +163,23 @@ impl Bridge {
             drained: CancellationToken::new(),
             watched: events::Streams::default(),
         }
+    }
+
+    /// Other settings, and another upstream to tell about, from now on.
+    pub fn configure(&self, current: Current) {
+        self.current.store(Arc::new(current));
+    }
+
+    fn settings(&self) -> Settings {
+        self.current.load().settings
+    }
+
+    fn way(&self) -> &'static str {
+        self.current.load().way
+    }
+
+    fn home_assistant(&self) -> Option<Arc<HomeAssistant>> {
+        self.current.load().home_assistant.clone()
     }
 
     /// Says that the bridge is about to stop: readiness goes down before anything else happens, and
@@ -172,7 +195,7 @@ impl Bridge {
 
     /// Whether legacy clients over Streamable HTTP have sessions now.
     fn has_sessions(&self) -> bool {
-        self.settings.legacy_sessions == LegacySessions::Always
+        self.settings().legacy_sessions == LegacySessions::Always
             || self.dispatcher.upstream().has_sessions()
     }
 

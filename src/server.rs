@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -47,8 +47,8 @@ pub struct Listener {
     pub socket: TcpListener,
     /// Answers the requests.
     pub router: Router,
-    /// The bounds.
-    pub settings: Settings,
+    /// The bounds. New ones count for connections that come from then on.
+    pub settings: watch::Receiver<Settings>,
     /// The one peer that is served, if there is only one: connections of others are closed before a
     /// byte of theirs is read.
     pub only_peer: Option<IpAddr>,
@@ -63,20 +63,20 @@ impl Listener {
         let Self {
             socket,
             router,
-            settings,
+            mut settings,
             only_peer,
             tls,
         } = self;
-        let permits = Arc::new(Semaphore::new(settings.max_connections));
         let peers = Peers::default();
         let mut refused = false;
         let connections = TaskTracker::new();
-        let conversation = Conversation::new(router, settings.head_timeout, stop.clone());
         loop {
-            let permit = tokio::select! {
-                permit = permits.clone().acquire_owned() => permit,
+            let max_connections = settings.borrow_and_update().max_connections;
+            tokio::select! {
+                () = peers.until_fewer_than(max_connections) => {}
+                Ok(()) = settings.changed() => continue,
                 () = stop.cancelled() => break,
-            };
+            }
             let (stream, peer) = tokio::select! {
                 accepted = accept(&socket) => accepted,
                 () = stop.cancelled() => break,
@@ -90,12 +90,18 @@ impl Listener {
                 }
                 continue;
             }
-            let Some(place) = peers.admit(address, settings.max_connections_per_address) else {
+            let Settings {
+                max_connections_per_address: most,
+                head_timeout,
+                ..
+            } = *settings.borrow();
+            let Some(place) = peers.admit(address, most) else {
                 continue;
             };
             // A connection that becomes a WebSocket keeps it longer than its task lives.
-            let place: Place = Arc::new((place, permit, connections.token()));
-            let connection = connect(stream, address, tls.clone(), conversation.clone(), place);
+            let place: Place = Arc::new((place, connections.token()));
+            let conversation = Conversation::new(router.clone(), head_timeout, stop.clone());
+            let connection = connect(stream, address, tls.clone(), conversation, place);
             connections.spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(error, "connection ended");

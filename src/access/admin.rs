@@ -2,8 +2,9 @@
 //! signed in with it.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use super::brake::{Brake, Settings as BrakeSettings, Verdict};
@@ -15,7 +16,7 @@ use crate::error::{Code, Failure};
 /// The guard of the admin listener.
 #[derive(Debug)]
 pub struct Admin {
-    token: TokenHash,
+    token: ArcSwap<TokenHash>,
     brake: Mutex<Brake>,
     sessions: Mutex<Sessions>,
 }
@@ -31,17 +32,36 @@ impl Admin {
         brake: BrakeSettings,
         registry: &Registry,
     ) -> Result<Self, RegistryError> {
-        let token = match token {
-            Some(token) => token,
-            None => registry.admin_token()?.hash(),
-        };
-        let brake = Mutex::new(Brake::new(brake));
-        let sessions = Mutex::default();
+        let token = Self::choose(token, registry)?;
         Ok(Self {
-            token,
-            brake,
-            sessions,
+            token: ArcSwap::from_pointee(token),
+            brake: Mutex::new(Brake::new(brake)),
+            sessions: Mutex::default(),
         })
+    }
+
+    /// The token that is set, or else the one in the data folder, which is made if there is none.
+    ///
+    /// # Errors
+    /// A folder that cannot be used, or a damaged token in it.
+    pub fn choose(
+        token: Option<TokenHash>,
+        registry: &Registry,
+    ) -> Result<TokenHash, RegistryError> {
+        match token {
+            Some(token) => Ok(token),
+            None => Ok(registry.admin_token()?.hash()),
+        }
+    }
+
+    /// Another token and another brake from now on. Who has to wait still has to; who signed in with
+    /// another token has to sign in again.
+    pub fn configure(&self, token: TokenHash, brake: BrakeSettings) {
+        let before = self.token.swap(Arc::new(token));
+        if before != self.token.load_full() {
+            *self.sessions() = Sessions::default();
+        }
+        self.brake().configure(brake);
     }
 
     /// Checks an admin token that was sent with a request. An address that has sent too many wrong
@@ -50,7 +70,7 @@ impl Admin {
     /// # Errors
     /// [`Code::AdminTokenWrong`] or [`Code::TooManyWrongTokens`].
     pub fn check_token(&self, text: &str, sender: IpAddr) -> Result<(), Failure> {
-        let mut brake = self.brake.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut brake = self.brake();
         let now = Instant::now();
         let waits = |wait| Failure {
             retry_after: Some(wait),
@@ -59,7 +79,7 @@ impl Admin {
         if let Some(wait) = brake.wait(sender, now) {
             return Err(waits(wait));
         }
-        if self.token.matches(&TokenHash::of(text.trim())) {
+        if self.token.load().matches(&TokenHash::of(text.trim())) {
             return Ok(());
         }
         if brake.fail(sender, now) != Verdict::Bearable {
@@ -91,6 +111,10 @@ impl Admin {
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn brake(&self) -> MutexGuard<'_, Brake> {
+        self.brake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -65,6 +65,11 @@ impl Brake {
         }
     }
 
+    /// Other settings from now on, also for the wrong tokens that were counted already.
+    pub(super) const fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// How long an address still has to wait, if it has sent too many.
     pub(super) fn wait(&mut self, address: IpAddr, now: Instant) -> Option<Duration> {
         self.forget(now);

@@ -9,7 +9,7 @@ use super::client::Client;
 use crate::resilience::rate::{Rate, Standing, Usage};
 
 /// The rates; what has none is not counted.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rates {
     /// Of all clients together.
     pub total: Option<Rate>,

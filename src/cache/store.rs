@@ -81,17 +81,28 @@ impl Store {
             self.dropped += 1;
             return;
         }
-        while self.bytes > self.max_bytes - weight
-            && let Some((_, &first)) = self.order.first_key_value()
-        {
-            self.dropped += 1;
-            self.remove(first);
-        }
+        self.make_room(weight);
         self.uses += 1;
         let place = (!entry.kind.tells_states(), self.uses);
         self.bytes += weight;
         self.order.insert(place, key);
         self.entries.insert(key, (entry, place));
+    }
+
+    /// Other bounds from now on.
+    pub(super) fn resize(&mut self, max_bytes: usize) {
+        self.max_bytes = max_bytes;
+        self.make_room(0);
+    }
+
+    /// Lets entries go until there is room for so many bytes, which must not be more than there are.
+    fn make_room(&mut self, bytes: usize) {
+        while self.bytes > self.max_bytes - bytes
+            && let Some((_, &first)) = self.order.first_key_value()
+        {
+            self.dropped += 1;
+            self.remove(first);
+        }
     }
 
     fn remove(&mut self, key: Key) {

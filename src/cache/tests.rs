@@ -98,6 +98,36 @@ fn a_list_is_kept_until_something_changes_it() {
 }
 
 #[test]
+fn of_an_upstream_that_was_replaced_nothing_is_kept_not_even_what_it_still_answers() {
+    let mut bench = Bench::hearing();
+    bench.ask(1, Kind::Tools, &tools(1));
+    let late = bench.begin(2, Kind::Live);
+    bench.cache.replace_upstream();
+    assert_eq!(bench.state(1), None);
+    assert_eq!(bench.cache.keep(late, "test", &tools(1)), None);
+    assert_eq!(bench.state(2), None);
+    assert!(!bench.cache.figures(bench.now).hears_changes);
+    let differs = bench.ask(1, Kind::Tools, &tools(2));
+    assert_eq!(differs, Some(Kind::Tools), "listeners hear of other lists");
+}
+
+#[test]
+fn with_less_room_than_before_the_answer_that_was_used_longest_ago_goes() {
+    let mut bench = Bench::hearing();
+    for n in 1..=3 {
+        bench.ask(n, Kind::Tools, &tools(1));
+    }
+    bench.is_fresh(1);
+    let one = bench.cache.figures(bench.now).bytes / 3;
+    bench.cache.configure(Settings {
+        max_bytes: one,
+        ..SETTINGS
+    });
+    let kept = [1, 2, 3].map(|n| bench.is_fresh(n));
+    assert_eq!(kept, [true, false, false]);
+}
+
+#[test]
 fn a_list_whose_time_is_over_is_good_for_a_while_and_then_only_in_trouble() {
     let mut bench = Bench::hearing();
     bench.ask(1, Kind::Tools, &tools(1));

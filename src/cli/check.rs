@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Registry;
-use crate::app::{Found, StartError, find_upstream};
+use crate::app::{StartError, find_upstream};
 use crate::config::{Flags, Settings};
 use crate::error::Failure;
 use crate::homeassistant::Way;
@@ -100,14 +100,9 @@ fn tempfile_in(folder: &std::path::Path) -> std::io::Result<()> {
 }
 
 async fn upstream(settings: Settings) -> bool {
-    let found = find_upstream(&settings).await;
+    let found = find_upstream(settings.demo, &settings.upstream).await;
     let (upstream, way, _house) = match found {
-        Ok(Found {
-            upstream,
-            way,
-            house,
-            ..
-        }) => (upstream, way, house),
+        Ok((reached, house)) => (reached.upstream, reached.way, house),
         Err(error) => {
             let fix = match &error {
                 StartError::Locate(_) => {

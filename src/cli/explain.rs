@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::access::{self, Client, Registry};
-use crate::app::{Found, find_upstream};
+use crate::app::find_upstream;
 use crate::config::{Flags, Settings};
 use crate::dispatch::{self, Rehearsal};
 use crate::protocol::json::RawJson;
@@ -85,14 +85,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// The tools that the upstream lists.
 async fn list(settings: Settings) -> Result<RawJson, String> {
-    let found = find_upstream(&settings).await;
-    let Found {
-        upstream,
-        house: _house,
-        ..
-    } = found.map_err(|error| error.to_string())?;
+    let found = find_upstream(settings.demo, &settings.upstream).await;
+    let (reached, _house) = found.map_err(|error| error.to_string())?;
     let deadline = Instant::now() + PATIENCE;
     let request = Request::new(Id::number(1), "tools/list", None);
+    let upstream = reached.upstream;
     let answer = upstream.exchange(&request, &Context::own(), deadline).await;
     match answer.map_err(|trouble| trouble.to_string())?.payload {
         Payload::Result(result) => Ok(result),

@@ -10,8 +10,9 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::ConfigError;
 use super::file::Secret;
-use super::{ConfigError, sources};
+use super::sources::{self, Layer};
 use crate::telemetry::Level;
 
 /// `/data/options.json`. The form has plain numbers; their units stand in its descriptions. Its
@@ -67,8 +68,19 @@ pub(super) fn read(path: &Path) -> Result<Map<String, Value>, ConfigError> {
     if matches!(path.try_exists(), Ok(false)) {
         return Ok(Map::new());
     }
-    let file = Figment::from(Json::file_exact(path));
-    let options: Options = file.extract().map_err(|error| sources::explain(&error))?;
+    layer(&Figment::from(Json::file_exact(path)))
+}
+
+/// The options as the Supervisor tells them, as a layer of the configuration.
+///
+/// # Errors
+/// What is not the form's.
+pub(super) fn understand(options: &Value) -> Result<Map<String, Value>, ConfigError> {
+    layer(&Figment::from(Layer::new("options of the app", options)))
+}
+
+fn layer(options: &Figment) -> Result<Map<String, Value>, ConfigError> {
+    let options: Options = options.extract().map_err(|e| sources::explain(&e))?;
     let token = options
         .home_assistant_token
         .filter(|token| !token.is_empty())

@@ -94,6 +94,8 @@ pub struct Loaded {
     pub config: Config,
     /// As the modules want it.
     pub settings: Settings,
+    /// The files that have a say in it, whether they are there or not.
+    pub files: Vec<PathBuf>,
 }
 
 /// Merges the layers: defaults, profile, file, options of the app, environment, flags; later wins.
@@ -101,11 +103,23 @@ pub struct Loaded {
 /// # Errors
 /// Everything that is wrong, each with its place.
 pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigError> {
+    reload(flags, environment, None)
+}
+
+/// The same while the bridge runs: the Supervisor can tell options that are newer than the file.
+///
+/// # Errors
+/// Everything that is wrong, each with its place.
+pub fn reload(
+    flags: &Flags,
+    environment: &Environment,
+    options: Option<&serde_json::Value>,
+) -> Result<Loaded, ConfigError> {
     let lower = lower_layers(flags, environment)?;
     let path = folder(&with_upper_layers(lower.clone(), flags))?.join("options.json");
-    let options = Layer {
-        name: path.display().to_string(),
-        dict: dict_of(&options::read(&path)?),
+    let options = match options {
+        Some(options) => Layer::new("options of the app", &options::understand(options)?),
+        None => Layer::new(path.display().to_string(), &options::read(&path)?),
     };
     let figment = with_upper_layers(lower.merge(OneToken(options)), flags);
     let config: Config = figment.extract().map_err(|error| explain(&error))?;
@@ -114,7 +128,17 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigEr
         in_force: in_force::of(&config, &figment),
         ..checked
     };
-    Ok(Loaded { config, settings })
+    let files = [
+        file(flags),
+        Some(path),
+        config.upstream_token_file.clone(),
+        config.admin_token_file.clone(),
+    ];
+    Ok(Loaded {
+        config,
+        settings,
+        files: files.into_iter().flatten().collect(),
+    })
 }
 
 /// The address for clients alone, for those who ask a running bridge: what else is configured does
@@ -153,11 +177,7 @@ fn lower_layers(flags: &Flags, environment: &Environment) -> Result<Figment, Con
     if let Some(profile) = profile(flags)? {
         figment = figment.merge(built_in(profile));
     }
-    let file = flags
-        .config
-        .clone()
-        .or_else(|| Env::var("MCP_BRIDGE__CONFIG").map(PathBuf::from));
-    if let Some(file) = file {
+    if let Some(file) = file(flags) {
         let fault = |what| Fault {
             source: file.display().to_string(),
             key: String::new(),
@@ -169,16 +189,19 @@ fn lower_layers(flags: &Flags, environment: &Environment) -> Result<Figment, Con
     Ok(figment)
 }
 
+/// The configuration file, if there is one.
+fn file(flags: &Flags) -> Option<PathBuf> {
+    let named = || Env::var("MCP_BRIDGE__CONFIG").map(PathBuf::from);
+    flags.config.clone().or_else(named)
+}
+
 /// With the layers above the options of the app. Only these and the ones below can say where the
 /// options are.
 fn with_upper_layers(figment: Figment, flags: &Flags) -> Figment {
     let variables = Env::prefixed(PREFIX)
         .ignore(&["config", "profile"])
         .split("__");
-    let flags = Layer {
-        name: "command line".to_owned(),
-        dict: dict_of(flags),
-    };
+    let flags = Layer::new("command line", flags);
     figment.merge(OneToken(variables)).merge(OneToken(flags))
 }
 
@@ -217,17 +240,25 @@ fn built_in(profile: Profile) -> Layer {
         Profile::Staging => serde_json::json!({"log_level": "debug", "log_format": "json"}),
         Profile::Prod => serde_json::json!({"log_format": "json"}),
     };
-    Layer {
-        name: format!("profile {profile:?}").to_lowercase(),
-        dict: dict_of(&settings),
-    }
+    Layer::new(format!("profile {profile:?}").to_lowercase(), &settings)
 }
 
 /// Values under a name that errors can give.
 #[derive(Debug, Clone)]
-struct Layer {
+pub(super) struct Layer {
     name: String,
     dict: Dict,
+}
+
+impl Layer {
+    /// Whatever is no group of keys is taken for an empty one.
+    pub(super) fn new(name: impl Into<String>, values: &impl Serialize) -> Self {
+        let values = Value::serialize(values).ok().and_then(Value::into_dict);
+        Self {
+            name: name.into(),
+            dict: values.unwrap_or_default(),
+        }
+    }
 }
 
 impl Provider for Layer {
@@ -264,13 +295,6 @@ impl<P: Provider> Provider for OneToken<P> {
         }
         Ok(data)
     }
-}
-
-fn dict_of(value: &impl Serialize) -> Dict {
-    Value::serialize(value)
-        .ok()
-        .and_then(Value::into_dict)
-        .unwrap_or_default()
 }
 
 /// YAML by a parser that is still looked after. An empty file is an empty configuration.

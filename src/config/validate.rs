@@ -14,7 +14,7 @@ use url::{Position, Url};
 
 use super::file::{Arguments, Cache, Config, Limits, Metrics, Queue, Secret, Tls, Traces};
 use super::sources::Environment;
-use super::{ConfigError, Fault, Settings};
+use super::{ConfigError, Fault, Settings, Upstream};
 use crate::homeassistant::{Address, Supervisor, Wish};
 use crate::resilience::{breaker, limit};
 use crate::{access, dispatch, homeassistant, http, server, telemetry, upstream};
@@ -119,7 +119,7 @@ pub(super) fn settings(
         "auto" => Some(Address::Auto),
         url => faults.url("upstream", url).map(Address::Url),
     };
-    let upstream_urls: Vec<_> = config
+    let further_urls: Vec<_> = config
         .upstream_urls
         .iter()
         .filter_map(|url| faults.url("upstream_urls", url))
@@ -152,31 +152,29 @@ pub(super) fn settings(
         ingress_peer: config.ingress_peer,
         data: config.data,
         demo: config.demo,
-        wish: Wish {
-            address,
-            token: token.map(Secret::into_inner),
-            supervisor,
+        upstream: Upstream {
+            wish: Wish {
+                address,
+                token: token.map(Secret::into_inner),
+                supervisor,
+            },
+            further_urls,
+            pool: upstream::pool::Settings {
+                max_members: limits.sessions,
+                idle_timeout: limits.session_idle,
+                ..upstream::pool::Settings::default()
+            },
+            max_answer: limits.response_body,
+            http: upstream::http_client::Settings {
+                connect_timeout: limits.connect_timeout,
+                response_timeout: limits.response_timeout,
+                verify_tls: config.upstream_verify_tls,
+            },
+            home_assistant: homeassistant::Settings {
+                events: config.home_assistant.events,
+            },
         },
-        upstream_urls,
-        upstream_pool: upstream::pool::Settings {
-            max_members: limits.sessions,
-            idle_timeout: limits.session_idle,
-            ..upstream::pool::Settings::default()
-        },
-        max_answer: limits.response_body,
-        upstream_http: upstream::http_client::Settings {
-            connect_timeout: limits.connect_timeout,
-            response_timeout: limits.response_timeout,
-            verify_tls: config.upstream_verify_tls,
-        },
-        home_assistant: homeassistant::Settings {
-            events: config.home_assistant.events,
-        },
-        server: server::Settings {
-            max_connections: limits.connections,
-            max_connections_per_address: limits.connections_per_address,
-            head_timeout: limits.head_timeout,
-        },
+        server: server_settings(&limits),
         tls,
         drain_timeout: limits.drain_timeout,
         http: http_settings(&limits, config.legacy_sessions, &config.metrics),
@@ -209,6 +207,14 @@ fn collector(traces: &Traces, faults: &mut Faults<'_>) -> Option<Url> {
         faults.add("traces.collector", what);
     }
     faults.url("traces.collector", collector)
+}
+
+const fn server_settings(limits: &Limits) -> server::Settings {
+    server::Settings {
+        max_connections: limits.connections,
+        max_connections_per_address: limits.connections_per_address,
+        head_timeout: limits.head_timeout,
+    }
 }
 
 fn http_settings(

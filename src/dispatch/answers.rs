@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -116,12 +117,29 @@ pub(super) struct Question {
     pub kind: Kind,
 }
 
-/// The answers that are kept of one upstream.
+/// What is kept, as it was said.
 #[derive(Debug)]
-pub(super) struct Answers {
+struct Rules {
     enabled: bool,
     policy: Policy,
     without_events: Duration,
+}
+
+impl From<&Settings> for Rules {
+    fn from(settings: &Settings) -> Self {
+        let own = settings.tools.iter().map(String::as_str);
+        Self {
+            enabled: settings.enabled,
+            policy: Policy::new(std::iter::once(LIVE_CONTEXT).chain(own)),
+            without_events: settings.bounds.list_ttl_without_events,
+        }
+    }
+}
+
+/// The answers that are kept of one upstream.
+#[derive(Debug)]
+pub(super) struct Answers {
+    rules: ArcSwap<Rules>,
     cache: Mutex<Cache>,
     refreshing: Mutex<HashSet<Key>>,
     /// Where changed lists are told.
@@ -136,11 +154,8 @@ pub(super) struct Answers {
 
 impl Answers {
     pub(super) fn new(settings: &Settings, announcements: Announcements) -> Arc<Self> {
-        let own = settings.tools.iter().map(String::as_str);
         Arc::new(Self {
-            enabled: settings.enabled,
-            policy: Policy::new(std::iter::once(LIVE_CONTEXT).chain(own)),
-            without_events: settings.bounds.list_ttl_without_events,
+            rules: ArcSwap::from_pointee(settings.into()),
             cache: Mutex::new(Cache::new(settings.bounds)),
             refreshing: Mutex::default(),
             announcements,
@@ -150,15 +165,33 @@ impl Answers {
         })
     }
 
+    /// Other settings from now on. Without a cache, what was kept is forgotten.
+    pub(super) fn configure(&self, settings: &Settings) {
+        self.rules.store(Arc::new(settings.into()));
+        let mut cache = lock(&self.cache);
+        cache.configure(settings.bounds);
+        if !settings.enabled {
+            cache.flush();
+        }
+    }
+
+    /// There is another upstream: nothing is kept of the one before. Whoever listens hears which of
+    /// the lists differ there.
+    pub(super) fn forget(&self) {
+        lock(&self.cache).replace_upstream();
+        self.apply(&Change::Started);
+    }
+
     /// What a request asks for; nothing if its answer is not kept.
     pub(super) fn question(&self, call: &Call, distinctions: Distinctions) -> Option<Question> {
-        if !self.enabled {
+        let rules = self.rules.load();
+        if !rules.enabled {
             return None;
         }
         let request = &call.request;
         let params = request.param_members();
         let tool = params.get_str("name");
-        let kind = self.policy.kind(&request.method, tool.as_deref())?;
+        let kind = rules.policy.kind(&request.method, tool.as_deref())?;
         let key = Key(keys::question(call, distinctions)?.0);
         Some(Question { key, kind })
     }
@@ -178,7 +211,7 @@ impl Answers {
     /// the bridge keeps one while it hears of none.
     pub(super) fn lifetime(&self, question: Question) -> Duration {
         match lock(&self.cache).peek(now(), question.key) {
-            Some(State::Fresh { left }) => left.min(self.without_events),
+            Some(State::Fresh { left }) => left.min(self.rules.load().without_events),
             _ => Duration::ZERO,
         }
     }
@@ -266,12 +299,12 @@ impl Answers {
     /// Whether somebody wants the lists to be asked for again.
     pub(super) fn lists_are_wanted(&self) -> bool {
         let wanted = self.lists_wanted.swap(false, Ordering::Relaxed);
-        self.enabled && (wanted || self.announcements.listeners() > 0)
+        self.rules.load().enabled && (wanted || self.announcements.listeners() > 0)
     }
 
     /// The figures now; nothing if nothing is kept.
     pub(super) fn figures(&self) -> Option<Figures> {
-        self.enabled.then(|| Figures {
+        self.rules.load().enabled.then(|| Figures {
             stale: self.stale.total(),
             listeners: self.announcements.listeners(),
             cache: lock(&self.cache).figures(now()),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use wildmatch::WildMatch;
 
 use super::queue::{Arrival, Effect, Targets};
@@ -72,11 +73,27 @@ pub struct Nature {
 /// Knows what calls do.
 #[derive(Debug)]
 pub struct Classifier {
-    reads: Vec<WildMatch>,
+    said: ArcSwap<Said>,
     known_reads: Vec<WildMatch>,
-    steps: Vec<WildMatch>,
+    known_steps: Vec<WildMatch>,
     tools: Arc<Tools>,
-    targets: TargetFinder,
+    targets: ArcSwap<TargetFinder>,
+}
+
+/// What the user says about tools.
+#[derive(Debug)]
+struct Said {
+    reads: Vec<WildMatch>,
+    steps: Vec<WildMatch>,
+}
+
+impl From<&Settings> for Said {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            reads: patterns(&settings.reads),
+            steps: patterns(&settings.steps),
+        }
+    }
 }
 
 fn patterns<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Vec<WildMatch> {
@@ -94,25 +111,22 @@ impl Classifier {
     /// With what the user says, and what the upstream lists.
     pub fn new(settings: &Settings, tools: Arc<Tools>) -> Self {
         Self {
-            reads: patterns(&settings.reads),
+            said: ArcSwap::from_pointee(settings.into()),
             known_reads: patterns(READS),
-            steps: patterns(
-                STEPS
-                    .into_iter()
-                    .chain(settings.steps.iter().map(String::as_str)),
-            ),
+            known_steps: patterns(STEPS),
             tools,
-            targets: TargetFinder::default(),
+            targets: ArcSwap::default(),
         }
     }
 
-    /// The same, with somebody who may know what the arguments of actions stand for.
-    #[must_use]
-    pub fn knowing(self, insight: Option<Arc<dyn Insight>>) -> Self {
-        Self {
-            targets: TargetFinder::new(insight),
-            ..self
-        }
+    /// Asks somebody who may know what the arguments of actions stand for, from now on.
+    pub fn set_insight(&self, insight: Option<Arc<dyn Insight>>) {
+        self.targets.store(Arc::new(TargetFinder::new(insight)));
+    }
+
+    /// The user says something else from now on.
+    pub fn configure(&self, settings: &Settings) {
+        self.said.store(Arc::new(settings.into()));
     }
 
     /// What a request does.
@@ -140,11 +154,11 @@ impl Classifier {
         let effect = if self.is_read(&tool) {
             Effect::Read
         } else {
-            Effect::Write(self.targets.find(&tool, params.get("arguments")))
+            Effect::Write(self.targets.load().find(&tool, params.get("arguments")))
         };
         Nature {
             effect,
-            repeatable: any(&self.steps, &tool),
+            repeatable: any(&self.known_steps, &tool) || any(&self.said.load().steps, &tool),
             cost: 3,
         }
     }
@@ -153,7 +167,7 @@ impl Classifier {
     pub(super) fn is_read(&self, tool: &str) -> bool {
         let hint = self.tools.get(tool).and_then(|tool| tool.read_only_hint);
         hint == Some(true)
-            || any(&self.reads, tool)
+            || any(&self.said.load().reads, tool)
             || hint.is_none() && any(&self.known_reads, tool)
     }
 }

@@ -150,6 +150,11 @@ impl<A: Clone> Deduplication<A> {
         }
     }
 
+    /// Other settings from now on. Windows that have begun end when they were meant to.
+    pub fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// Decides what becomes of a call. One that leads or joins has to [`leave`](Self::leave) when
     /// its caller goes away before the answer.
     pub fn arrive(&mut self, now: Instant, key: Key) -> Arrival<A> {

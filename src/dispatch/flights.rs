@@ -209,6 +209,11 @@ impl Flights {
         })
     }
 
+    /// Other settings from now on.
+    pub(super) fn configure(&self, settings: Settings) {
+        lock(&self.state).deduplication.configure(settings);
+    }
+
     /// Finds an execution for a call, or starts one. Without a key it is always its own; with a kind,
     /// [`Flights::outdate`] reaches it.
     pub(super) fn board<F>(
@@ -310,6 +315,11 @@ impl Flights {
                 state.deduplication.outdate(*id);
             }
         }
+    }
+
+    /// There is another upstream: calls that come from now on join none that only looks.
+    pub(super) fn outdate_reads(&self) {
+        lock(&self.state).deduplication.outdate_reads();
     }
 
     /// The figures now.

@@ -1,8 +1,9 @@
 //! Calls that are held until a person has agreed: what the questions are for, with clock and waiting.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -12,7 +13,7 @@ use crate::error::{Code, Failure};
 /// The questions to persons, and the calls that wait for the answers.
 #[derive(Debug)]
 pub(super) struct Held {
-    patience: Duration,
+    patience: ArcSwap<Duration>,
     approvals: Mutex<Approvals>,
     /// Whether calls may be held now; sent again with every answer.
     open: watch::Sender<bool>,
@@ -22,10 +23,15 @@ impl Held {
     /// Holds no call for longer than `patience`.
     pub(super) fn new(patience: Duration) -> Self {
         Self {
-            patience,
+            patience: ArcSwap::from_pointee(patience),
             approvals: Mutex::new(Approvals::new(super::approvals::Settings::default())),
             open: watch::Sender::new(true),
         }
+    }
+
+    /// Holds calls that come from now on no longer than that.
+    pub(super) fn set_patience(&self, patience: Duration) {
+        self.patience.store(Arc::new(patience));
     }
 
     /// Waits until a person has agreed. A fifth of the caller's time is left for the call itself.
@@ -40,7 +46,7 @@ impl Held {
     ) -> Result<(), Failure> {
         let began = Instant::now();
         let rest = deadline.saturating_duration_since(began);
-        let until = began + self.patience.min(rest * 4 / 5);
+        let until = began + (**self.patience.load()).min(rest * 4 / 5);
         let mut news = self.open.subscribe();
         loop {
             let is_open = *news.borrow_and_update();

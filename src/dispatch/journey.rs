@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answers::{Answers, Question};
@@ -28,7 +29,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Road {
     pub scheduler: Arc<Scheduler>,
     pub retries: Retries,
-    pub upstream: Arc<Upstream>,
+    pub upstream: ArcSwap<Upstream>,
     pub answers: Arc<Answers>,
     pub journal: Arc<Journal>,
 }
@@ -88,6 +89,8 @@ impl Journey {
             if !flight.begin() {
                 break;
             }
+            // Before it is decided which upstream is asked: an answer of one that is replaced meanwhile
+            // is not kept.
             let ticket = self.question.map(|asked| self.road.answers.begin(asked));
             let trouble = match self.exchange().await {
                 Ok(response) => {
@@ -122,7 +125,6 @@ impl Journey {
         ))
     }
 
-    /// Keeps what may be kept of the answer.
     /// The answer to a question that somebody else asked to the end while this one came.
     fn kept(&self) -> Option<Response> {
         let result = self.road.answers.fresh(self.question?)?;
@@ -130,6 +132,7 @@ impl Journey {
         Some(Response::new(Some(id), Payload::Result(result)))
     }
 
+    /// Keeps what may be kept of the answer.
     fn learn(&self, ticket: Option<Ticket>, response: &Response) {
         if let Some(ticket) = ticket {
             self.road.answers.keep(ticket, &self.request, response);
@@ -157,9 +160,9 @@ impl Journey {
     }
 
     async fn exchange(&self) -> Result<Response, Trouble> {
-        let upstream = &self.road.upstream;
+        let upstream = self.road.upstream.load_full();
         let (mut span, request, context) =
-            trace::of_exchange(&self.request, &self.context, upstream);
+            trace::of_exchange(&self.request, &self.context, &upstream);
         let exchange = upstream.exchange(&request, &context, self.deadline);
         let answer = if self.writes {
             exchange.await
@@ -171,16 +174,16 @@ impl Journey {
         trace::end_exchange(&mut span, &answer);
         span.end();
         match answer {
-            Ok(_) if !self.is_true().await => Err(Trouble::WentDown),
+            Ok(_) if !self.is_true(&upstream).await => Err(Trouble::WentDown),
             Ok(response) => Ok(response),
-            Err(trouble) => Err(self.explained(trouble)),
+            Err(trouble) => Err(explained(&upstream, trouble)),
         }
     }
 
     /// Whether the answer can be believed. A Home Assistant that goes down stops its scripts, and
     /// says of each that it is done.
-    async fn is_true(&self) -> bool {
-        let Some(insight) = self.road.upstream.insight() else {
+    async fn is_true(&self, upstream: &Upstream) -> bool {
+        let Some(insight) = upstream.insight() else {
             return true;
         };
         let tool = self.request.param_members();
@@ -190,16 +193,6 @@ impl Journey {
             (false, true) => !insight.presence().is_away(),
             (true, _) => insight.is_heard_again().await,
         }
-    }
-
-    /// A Home Assistant that is not ready says the same as one that lacks its MCP server.
-    fn explained(&self, trouble: Trouble) -> Trouble {
-        let lacks = matches!(trouble.root(), Trouble::Status { status: 404, .. });
-        let insight = self.road.upstream.insight();
-        if lacks && insight.is_some_and(|insight| insight.presence().is_away()) {
-            return Trouble::NotReady;
-        }
-        trouble
     }
 
     fn failure(&self, trouble: Trouble, waited: Duration) -> Failure {
@@ -216,6 +209,16 @@ impl Journey {
             ..failure
         }
     }
+}
+
+/// A Home Assistant that is not ready says the same as one that lacks its MCP server.
+fn explained(upstream: &Upstream, trouble: Trouble) -> Trouble {
+    let lacks = matches!(trouble.root(), Trouble::Status { status: 404, .. });
+    let insight = upstream.insight();
+    if lacks && insight.is_some_and(|insight| insight.presence().is_away()) {
+        return Trouble::NotReady;
+    }
+    trouble
 }
 
 /// What a call is told that got no turn: a trouble that it met before says more than that its time

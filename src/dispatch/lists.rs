@@ -109,7 +109,7 @@ impl Dispatcher {
     }
 
     /// Learns from the answer to a request for the list of tools or a page of it.
-    fn learn(&self, request: &Request, result: &RawJson) {
+    pub(super) fn learn(&self, request: &Request, result: &RawJson) {
         self.screening.learn(request, result);
         self.mirrors.learn(result);
     }
@@ -123,7 +123,7 @@ impl Dispatcher {
                 continue;
             }
             let upstream =
-                local::introduction(&self.road.upstream, Revision::NEWEST_LEGACY, GREETING).await;
+                local::introduction(&self.upstream(), Revision::NEWEST_LEGACY, GREETING).await;
             for list in List::ALL {
                 if upstream.offers(list.capability()) {
                     self.ask_for(list).await;
@@ -142,7 +142,7 @@ impl Dispatcher {
         };
         if self.road.answers.lifetime(question).is_zero() {
             let outcome = {
-                let deadline = call.received + self.settings.call_timeout;
+                let deadline = call.received + **self.call_timeout.load();
                 let course = Course::default();
                 self.execute(&call, &nature, Some(question), deadline, &course)
                     .await

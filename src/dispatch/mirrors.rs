@@ -38,6 +38,11 @@ impl Mirrors {
         }
     }
 
+    /// Forgets everything: there is another upstream.
+    pub(super) fn forget(&self) {
+        self.0.store(Arc::default());
+    }
+
     /// What a tool demands.
     pub(super) fn of(&self, tool: &str) -> Option<Arc<Mirrored>> {
         self.0.load().get(tool).cloned()

@@ -33,6 +33,6 @@ impl Dispatcher {
 
     /// Everything that is announced from now on; as long as it is heard, the upstream is listened to.
     pub fn news(&self) -> News {
-        self.announcements.listen(self.road.upstream.hearing())
+        self.announcements.listen(self.upstream().hearing())
     }
 }

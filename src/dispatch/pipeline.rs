@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::answers::{Answers, Question};
-use super::approvals::{Question as Approvable, Request as Approval};
 use super::cancellation::Cancellations;
 use super::classify::Nature;
 use super::course::Course;
@@ -35,7 +35,7 @@ use crate::resilience::limit::Class;
 use crate::telemetry::metrics::Meters;
 use crate::telemetry::spans::Span;
 use crate::telemetry::{Journal, Source};
-use crate::upstream::{Announcements, Context, Presence, Upstream};
+use crate::upstream::{Announcements, Context, Upstream};
 
 /// Who has an old list at hand waits no longer than this for the new one.
 const LIST_PATIENCE: Duration = Duration::from_secs(5);
@@ -43,9 +43,9 @@ const LIST_PATIENCE: Duration = Duration::from_secs(5);
 /// Brings calls to their answers.
 #[derive(Debug)]
 pub struct Dispatcher {
-    pub(super) settings: Settings,
+    pub(super) call_timeout: ArcSwap<Duration>,
     pub(super) screening: Screening,
-    flights: Arc<Flights>,
+    pub(super) flights: Arc<Flights>,
     writes: Writes,
     pub(super) mirrors: Mirrors,
     pub(super) announcements: Announcements,
@@ -57,17 +57,18 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// A dispatcher in front of one upstream.
     pub fn new(settings: Settings, upstream: Arc<Upstream>) -> Self {
-        let insight = upstream.insight().cloned();
         let announcements = Announcements::default();
         let road = Road {
             scheduler: Scheduler::new(settings.scheduler),
             retries: Retries::new(),
-            upstream,
+            upstream: ArcSwap::new(upstream.clone()),
             answers: Answers::new(&settings.answers, announcements.clone()),
             journal: Arc::default(),
         };
+        let screening = Screening::new(&settings);
+        screening.look_at(upstream.insight().cloned());
         Self {
-            screening: Screening::new(&settings).knowing(insight),
+            screening,
             flights: Flights::new(settings.deduplication),
             writes: Writes::default(),
             mirrors: Mirrors::default(),
@@ -75,7 +76,7 @@ impl Dispatcher {
             cancellations: Arc::default(),
             road: Arc::new(road),
             counters: Counters::default(),
-            settings,
+            call_timeout: ArcSwap::from_pointee(settings.call_timeout),
         }
     }
 
@@ -86,6 +87,7 @@ impl Dispatcher {
     pub async fn handle(&self, mut call: Call) -> Result<Response, Failure> {
         let span = trace::of_call(&mut call);
         let record = Record::of(&call, &self.counters, &self.road.journal, span);
+        let upstream = self.upstream();
         let cancellation = self
             .cancellations
             .watch(&call.client.name, &call.request.id);
@@ -95,12 +97,12 @@ impl Dispatcher {
         };
         record.ended(&outcome);
         let response = outcome?.with_id(&call.request.id);
-        Ok(self.in_revision(&call, response).await)
+        Ok(self.in_revision(&call, &upstream, response).await)
     }
 
     async fn answer(&self, call: &Call, course: &Course) -> Outcome {
-        let upstream = &self.road.upstream;
-        if let Some(result) = local::answer(call, upstream).await {
+        let upstream = self.upstream();
+        if let Some(result) = local::answer(call, &upstream).await {
             course.answered_by(Source::Memory);
             return Ok(answered(call, result?));
         }
@@ -173,13 +175,13 @@ impl Dispatcher {
 
     /// What the call asks for, for whom its answer is good.
     fn asked(&self, call: &Call) -> Option<Question> {
-        let distinctions = self.road.upstream.distinctions();
+        let distinctions = self.upstream().distinctions();
         self.road.answers.question(call, distinctions)
     }
 
     /// What another call is recognised by as the same as this one.
     fn key(&self, call: &Call, nature: &Nature) -> Option<Key> {
-        let distinctions = self.road.upstream.distinctions();
+        let distinctions = self.upstream().distinctions();
         keys::key(call, nature, &self.writes, distinctions)
     }
 
@@ -190,7 +192,7 @@ impl Dispatcher {
         };
         let call = call.again(priority);
         let key = self.key(&call, nature);
-        let deadline = call.received + self.settings.call_timeout;
+        let deadline = call.received + **self.call_timeout.load();
         if let Boarding::Seated(mut seat) = self.board(&call, nature, Some(question), key, deadline)
         {
             tokio::spawn(async move {
@@ -240,7 +242,10 @@ impl Dispatcher {
 
     /// How long the call may take: as it wishes, but no longer than its client may.
     fn patience(&self, call: &Call) -> Duration {
-        let most = call.client.timeout.unwrap_or(self.settings.call_timeout);
+        let most = call
+            .client
+            .timeout
+            .unwrap_or_else(|| **self.call_timeout.load());
         call.wishes.timeout.map_or(most, |wish| wish.min(most))
     }
 
@@ -287,13 +292,21 @@ impl Dispatcher {
             .board(key, kind, writes, |flight| journey.go(arrival, flight))
     }
 
-    /// The answer as the client's revision wants it.
-    async fn in_revision(&self, call: &Call, answer: Response) -> Response {
+    /// The answer as the client's revision wants it. `upstream` is the one that was in force when the
+    /// call came.
+    async fn in_revision(
+        &self,
+        call: &Call,
+        upstream: &Arc<Upstream>,
+        answer: Response,
+    ) -> Response {
         let mut answer = answer;
         if let Payload::Result(result) = &answer.payload
             && call.request.method == "tools/list"
         {
-            self.mirrors.learn(result);
+            if Arc::ptr_eq(upstream, &self.upstream()) {
+                self.learn(&call.request, result);
+            }
             if let Some(shown) = self.screening.listed(call, result) {
                 answer = answer.with_result(shown);
             }
@@ -304,7 +317,7 @@ impl Dispatcher {
         if !call.revision.is_modern() {
             return answer;
         }
-        let server = local::introduction(&self.road.upstream, call.revision, Duration::ZERO).await;
+        let server = local::introduction(upstream, call.revision, Duration::ZERO).await;
         let lifetime = self
             .asked(call)
             .map(|asked| self.road.answers.lifetime(asked));
@@ -320,8 +333,7 @@ impl Dispatcher {
 
     /// The capabilities that `server/discover` tells.
     pub async fn offered(&self) -> RawJson {
-        let upstream = &self.road.upstream;
-        local::introduction(upstream, Revision::V2026_07_28, local::PATIENCE)
+        local::introduction(&self.upstream(), Revision::V2026_07_28, local::PATIENCE)
             .await
             .offered(Reach::MODERN)
     }
@@ -330,11 +342,6 @@ impl Dispatcher {
     pub fn changed(&self, change: &Change) {
         self.road.answers.apply(change);
         self.flights.outdate(change.touches());
-    }
-
-    /// Forgets all kept answers; gives their number.
-    pub fn flush_cache(&self) -> usize {
-        self.road.answers.flush()
     }
 
     /// Whether it makes no sense to ask the upstream now, as far as anybody knows.
@@ -346,45 +353,6 @@ impl Dispatcher {
     /// same id none can be told to be meant, so none is cancelled.
     pub fn cancel(&self, client: &str, id: &Id) {
         self.cancellations.cancel(client, id);
-    }
-
-    /// Somebody knows whether the upstream is there: calls wait while it is away, and go on at once
-    /// when it is back.
-    pub fn set_presence(&self, presence: Presence) {
-        self.road.scheduler.set_presence(presence);
-    }
-
-    /// Starts no calls until [`Dispatcher::open`]; they wait.
-    pub fn pause(&self) {
-        self.road.scheduler.pause();
-    }
-
-    /// Takes and starts calls again, after a pause or while draining.
-    pub fn open(&self) {
-        self.screening.set_open(true);
-        self.road.scheduler.open();
-    }
-
-    /// Takes no new calls; those that were taken still run.
-    pub fn close(&self) {
-        self.screening.set_open(false);
-        self.road.scheduler.close();
-    }
-
-    /// Takes no new calls, and waits until the last one is over.
-    pub async fn drain(&self) {
-        self.screening.set_open(false);
-        self.road.scheduler.drain().await;
-    }
-
-    /// The calls that wait for a person's word.
-    pub fn approvals(&self) -> Vec<Approval> {
-        self.screening.approvals()
-    }
-
-    /// A person agrees to a call, or refuses it; says to which, or nothing if it does not wait.
-    pub fn approve(&self, id: u64, agreed: bool) -> Option<Approvable> {
-        self.screening.approve(id, agreed)
     }
 
     /// The figures now.
@@ -411,11 +379,6 @@ impl Dispatcher {
         self.road.scheduler.figures()
     }
 
-    /// Lets calls through again at once, although the upstream was not well a moment ago.
-    pub fn reset_breaker(&self) {
-        self.road.scheduler.reset_breaker();
-    }
-
     /// What happened lately.
     pub fn journal(&self) -> &Journal {
         &self.road.journal
@@ -427,8 +390,8 @@ impl Dispatcher {
     }
 
     /// The upstream behind it.
-    pub fn upstream(&self) -> &Upstream {
-        &self.road.upstream
+    pub fn upstream(&self) -> Arc<Upstream> {
+        self.road.upstream.load_full()
     }
 }
 

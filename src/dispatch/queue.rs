@@ -205,6 +205,12 @@ impl Queue {
         }
     }
 
+    /// Other bounds from now on. Calls that wait already stay, even if they are too many now; the
+    /// limit remains [`Queue::set_limit`]'s matter.
+    pub const fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// Takes a call. It waits until [`Queue::start`] names its ticket.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::queue::{Figures, Refusal};
 use crate::error::{Code, Failure};
+use crate::resilience::breaker;
 use crate::upstream::Presence;
 
 /// A call that waited for an upstream that is known to be away.
@@ -29,6 +30,24 @@ pub(super) fn shed(waited: Duration) -> Failure {
     Failure {
         retry_after: Some(Duration::from_secs(5)),
         ..Failure::with(Code::Shed, format_args!("waited {waited:.1} s"))
+    }
+}
+
+/// A call whose time is over before its turn came.
+pub(super) fn expired(waited: Duration, queue: &Figures, breaker: &breaker::Figures) -> Failure {
+    let waited = waited.as_secs_f64();
+    if breaker.state == breaker::State::Closed {
+        let why = format_args!(
+            "waited {waited:.1} s, {} more waiting, {} running",
+            queue.waiting, queue.running
+        );
+        return Failure::with(Code::DeadlineWaiting, why);
+    }
+    let away = Duration::from_millis(breaker.for_ms).as_secs_f64();
+    let why = format_args!("waited {waited:.1} s; no good answer for {away:.1} s");
+    Failure {
+        retry_after: breaker.half_open_in_ms.map(Duration::from_millis),
+        ..Failure::with(Code::Away, why)
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 use super::queue::{self, Arrival, Queue, Ticket};
-use super::refusals::{away, failure_of, shed};
+use super::refusals::{away, expired, failure_of, shed};
 use super::runtime::{Instant, Mutex, MutexGuard, lock, random, sleep_until, spawn, timeout_at};
-use crate::error::{Code, Failure};
+use crate::error::Failure;
 use crate::resilience::breaker::{self, Allowed, Breaker, Pass};
 use crate::resilience::limit::{self, Class, Limit, Running};
 use crate::upstream::Presence;
@@ -191,7 +191,7 @@ impl Waiting {
     /// Waits for the turn, at most until the deadline of the call.
     ///
     /// # Errors
-    /// [`Code::DeadlineWaiting`], [`Code::Away`] or [`Code::Shed`]; the call did not run.
+    /// See [`super::refusals`]; the call did not run.
     pub(super) async fn turn(&mut self) -> Result<(), Failure> {
         let signal = timeout_at(self.deadline, &mut self.signal).await;
         let waited = self.since.elapsed();
@@ -219,24 +219,11 @@ impl Waiting {
         if state.presence.is_away() {
             return away(state.presence, waited);
         }
-        let waited = waited.as_secs_f64();
-        let breaker = state.breaker.figures(now);
-        if breaker.state == breaker::State::Closed {
-            let figures = state.queue.figures(now);
-            let why = format_args!(
-                "waited {waited:.1} s, {} more waiting, {} running",
-                figures.waiting, figures.running
-            );
-            return Failure::with(Code::DeadlineWaiting, why);
-        }
-        let away = Duration::from_millis(breaker.for_ms).as_secs_f64();
-        Failure {
-            retry_after: breaker.half_open_in_ms.map(Duration::from_millis),
-            ..Failure::with(
-                Code::Away,
-                format_args!("waited {waited:.1} s; no good answer for {away:.1} s"),
-            )
-        }
+        expired(
+            waited,
+            &state.queue.figures(now),
+            &state.breaker.figures(now),
+        )
     }
 }
 
@@ -313,11 +300,21 @@ impl Scheduler {
         })
     }
 
+    /// Other settings from now on; what waits already keeps its place.
+    pub(super) fn configure(&self, settings: Settings) {
+        let now = Instant::now().into_std();
+        let mut state = self.lock();
+        state.hold = settings.hold;
+        state.queue.configure(settings.queue);
+        state.limit.set(now, settings.limit);
+        state.breaker.configure(now, settings.breaker);
+        self.advance(&mut state);
+    }
+
     /// Takes a call into the queue.
     ///
     /// # Errors
-    /// [`Code::QueueFull`], [`Code::Hopeless`], [`Code::DeadlineWaiting`] or
-    /// [`Code::ShuttingDown`]; the call did not run.
+    /// See [`failure_of`]; the call did not run.
     pub(super) fn enter(
         self: &Arc<Self>,
         arrival: Arrival,

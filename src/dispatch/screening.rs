@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use super::approvals::{Question, Request as Approval};
@@ -97,7 +98,7 @@ pub fn rehearse(
 pub(super) struct Screening {
     tools: Arc<Tools>,
     classifier: Classifier,
-    arguments: ArgumentSettings,
+    arguments: ArcSwap<ArgumentSettings>,
     held: Held,
 }
 
@@ -108,17 +109,23 @@ impl Screening {
         Self {
             classifier: Classifier::new(&settings.tools, tools.clone()),
             tools,
-            arguments: settings.arguments,
+            arguments: ArcSwap::from_pointee(settings.arguments),
             held: Held::new(settings.approval_timeout),
         }
     }
 
-    /// The same, with somebody who may know what the arguments of actions stand for.
-    pub(super) fn knowing(self, insight: Option<Arc<dyn Insight>>) -> Self {
-        Self {
-            classifier: self.classifier.knowing(insight),
-            ..self
-        }
+    /// Other settings from now on.
+    pub(super) fn configure(&self, settings: &Settings) {
+        self.classifier.configure(&settings.tools);
+        self.arguments.store(Arc::new(settings.arguments));
+        self.held.set_patience(settings.approval_timeout);
+    }
+
+    /// There is another upstream: its tools are not known yet, and what the arguments of actions stand
+    /// for may be known to somebody else.
+    pub(super) fn look_at(&self, insight: Option<Arc<dyn Insight>>) {
+        self.classifier.set_insight(insight);
+        self.tools.forget();
     }
 
     /// Whether the list of tools must be asked for first: what a caller may do with a tool depends on
@@ -150,7 +157,7 @@ impl Screening {
     /// A call that can be read in two ways.
     fn screen<'a>(&self, call: &'a Call) -> Result<Screened<'a>, Failure> {
         let tool = self.tool(&call.request);
-        let Read { call, fault } = tool_call::read(call, tool.as_deref(), self.arguments)?;
+        let Read { call, fault } = tool_call::read(call, tool.as_deref(), **self.arguments.load())?;
         let nature = self.nature(&call);
         // What is judged is what would be sent; what is wrong is told only to those who may send it.
         let verdict = guard::judge(&call, &nature, tool.as_deref());
@@ -168,9 +175,8 @@ impl Screening {
         self.classifier.nature(&call.request)
     }
 
-    /// A `tools/list` result passes by: learns from it, and gives what of it the caller is told.
+    /// What of a `tools/list` result the caller is told; nothing if that is all of it.
     pub(super) fn listed(&self, call: &Call, result: &RawJson) -> Option<RawJson> {
-        self.learn(&call.request, result);
         guard::filtered(result, &call.client.guard, &self.tools, &self.classifier)
     }
 

@@ -63,6 +63,13 @@ impl Tools {
         self.known.load().is_empty()
     }
 
+    /// Forgets everything: there is another upstream.
+    pub fn forget(&self) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        self.known.store(Arc::default());
+        *latest = Bytes::new();
+    }
+
     /// Learns from a `tools/list` result that passes by. A whole list takes the place of what was
     /// known; of several pages each adds its own.
     pub fn learn(&self, result: &RawJson, is_first_page: bool) {

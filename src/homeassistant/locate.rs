@@ -1,6 +1,6 @@
 //! Finds the address of Home Assistant's MCP server from what was configured and what is around.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::own_app::OwnApp;
@@ -11,7 +11,7 @@ use crate::upstream::http_client::HttpClient;
 const MCP_PATH: &str = "/api/mcp";
 
 /// What the configuration says about the upstream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// Find Home Assistant.
     Auto,
@@ -37,6 +37,36 @@ pub struct Wish {
     pub token: Option<SecretString>,
     /// The Supervisor, if there is one.
     pub supervisor: Option<Supervisor>,
+}
+
+impl PartialEq for Supervisor {
+    fn eq(&self, other: &Self) -> bool {
+        self.url == other.url && same(Some(&self.token), Some(&other.token))
+    }
+}
+
+impl Eq for Supervisor {}
+
+impl PartialEq for Wish {
+    fn eq(&self, other: &Self) -> bool {
+        self.address == other.address
+            && self.supervisor == other.supervisor
+            && self.has_token_of(other)
+    }
+}
+
+impl Eq for Wish {}
+
+impl Wish {
+    /// Whether both configure the same token, or none.
+    pub fn has_token_of(&self, other: &Self) -> bool {
+        same(self.token.as_ref(), other.token.as_ref())
+    }
+}
+
+/// Compares what the same person configured twice; nobody measures the time of it.
+fn same(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
+    one.map(ExposeSecret::expose_secret) == other.map(ExposeSecret::expose_secret)
 }
 
 /// The way on which calls reach Home Assistant.

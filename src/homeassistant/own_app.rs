@@ -95,6 +95,15 @@ impl OwnApp {
         })
     }
 
+    /// The options of the app as they are set now. `options.json` is only written anew when the app
+    /// starts.
+    ///
+    /// # Errors
+    /// No answer, or none of the expected form; also if the options do not fit the form any more.
+    pub async fn options(&self) -> Result<serde_json::Value, Trouble> {
+        self.ask("/addons/self/options/config").await
+    }
+
     /// Lets the Supervisor restart the app; it ends this process soon.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use axum::routing::{MethodRouter, get, post};
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method};
 
-use super::{Bridge, approvals, metrics, operations, reply, status};
+use super::{Bridge, approvals, configuration, metrics, operations, reply, status};
 pub use app::InForce;
 pub(super) use gate::Operator;
 
@@ -61,6 +61,7 @@ pub(super) fn routes(bridge: &Arc<Bridge>) -> Router<Arc<Bridge>> {
         )
         .route("/api/approvals", look(get(approvals::get)))
         .route("/api/approvals/{id}", change(post(approvals::post)))
+        .route("/api/reload", change(post(configuration::reload)))
         .route(
             "/api/clients",
             get(clients::list)

@@ -79,7 +79,7 @@ impl Connection {
         place: OwnedSemaphorePermit,
     ) -> Result<(), Failure> {
         let sender = sender.on_connection(self.session.get().cloned())?;
-        let settings = &self.bridge.settings;
+        let settings = self.bridge.settings();
         match Body::parse(text, settings.max_depth)? {
             Body::One(Message::Request(request)) => self.request(sender, request, place),
             Body::One(Message::Notification(notification)) => {

@@ -137,7 +137,7 @@ async fn take(
     request: HttpRequest,
 ) -> Result<HttpResponse, Failure> {
     let (sender, body) = Sender::admit(bridge, request)?;
-    let text = body::read(sender.headers(), body, bridge.settings).await?;
+    let text = body::read(sender.headers(), body, bridge.settings()).await?;
     let open = bridge.connections.lock().get(id).cloned();
     let own = open.filter(|(client, _)| *client == sender.client().name);
     let (_, connection) = own.ok_or_else(|| Failure::new(Code::SessionUnknown))?;

@@ -125,8 +125,8 @@ fn events(bridge: &Arc<Bridge>, request: HttpRequest) -> Result<HttpResponse, Fa
 async fn answer(bridge: &Arc<Bridge>, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let (sender, body) = Sender::admit(bridge, request)?;
     let form = Form::accepted(admission::text(sender.headers(), ACCEPT.as_str()))?;
-    let body = body::read(sender.headers(), body, bridge.settings).await?;
-    match Body::parse(&body, bridge.settings.max_depth)? {
+    let body = body::read(sender.headers(), body, bridge.settings()).await?;
+    match Body::parse(&body, bridge.settings().max_depth)? {
         Body::One(Message::Request(request)) => answer_one(bridge, sender, request, form).await,
         Body::One(message) => {
             let answer = sender.in_session()?.answer(Ok(message)).await;
@@ -244,8 +244,8 @@ async fn converse(
 async fn answer_batch(bridge: &Arc<Bridge>, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let (sender, body) = Sender::admit(bridge, request)?;
     sender.revision()?;
-    let body: Bytes = body::read(sender.headers(), body, bridge.settings).await?;
-    match Body::parse(&body, bridge.settings.max_depth)? {
+    let body: Bytes = body::read(sender.headers(), body, bridge.settings()).await?;
+    match Body::parse(&body, bridge.settings().max_depth)? {
         Body::Batch(batch) => answer_all(bridge, &sender, &batch, Form::Json).await,
         Body::One(_) => {
             let why = "a batch is a JSON array of JSON-RPC messages";
@@ -260,7 +260,7 @@ async fn answer_all(
     batch: &Batch,
     form: Form,
 ) -> Result<HttpResponse, Failure> {
-    let messages = batch.messages(bridge.settings.max_batch)?;
+    let messages = batch.messages(bridge.settings().max_batch)?;
     let answers = sender.answer_all(messages).await;
     Ok(answers.map_or_else(accepted, |body| reply::message(StatusCode::OK, body, form)))
 }

@@ -369,7 +369,7 @@ impl Sender {
             received,
             wishes,
             in_session: self.is_bare
-                || self.bridge.settings.legacy_sessions == LegacySessions::Always,
+                || self.bridge.settings().legacy_sessions == LegacySessions::Always,
             downstream,
             mirrored: self.mirrored(),
             origin,

@@ -38,7 +38,7 @@ pub(super) async fn get_as_operator(
 
 /// Lets in every client, and everybody where no token is needed.
 fn admit(bridge: &Bridge, request: &Request) -> Result<(), Failure> {
-    if bridge.settings.metrics_need_token {
+    if bridge.settings().metrics_need_token {
         admission::admit(bridge, request).map(drop)
     } else {
         admission::check_source(bridge, request)
@@ -188,7 +188,7 @@ fn read_upstream(readings: &mut Readings, bridge: &Bridge) {
     readings.number(Metric::PoolReplaced, &[], pool.replaced);
     readings.number(Metric::PoolReaped, &[], pool.reaped);
     readings.size(Metric::OwnSessions, &[], own);
-    if let Some(home) = &bridge.home_assistant {
+    if let Some(home) = bridge.home_assistant() {
         let figures = home.figures();
         let states = [
             Presence::Unknown,

@@ -31,7 +31,7 @@ pub(super) async fn queue(
         }
     }
     tracing::info!(operation, by = %operator, "queue");
-    status::snapshot(&bridge)
+    status::snapshot_for_operator(&bridge)
 }
 
 /// `POST /api/cache/flush`; answers with the status.
@@ -41,7 +41,7 @@ pub(super) async fn flush(
 ) -> Response {
     let answers = bridge.dispatcher.flush_cache();
     tracing::info!(by = %operator, answers, "cache flushed");
-    status::snapshot(&bridge)
+    status::snapshot_for_operator(&bridge)
 }
 
 /// `GET /api/calls`: all calls that are kept, oldest first.

@@ -35,8 +35,8 @@ async fn answer(
     request: HttpRequest,
 ) -> Result<HttpResponse, Failure> {
     let (sender, body) = Sender::admit(bridge, request)?;
-    let body = body::read(sender.headers(), body, bridge.settings).await?;
-    let params = params(body, bridge.settings.max_depth)?;
+    let body = body::read(sender.headers(), body, bridge.settings()).await?;
+    let params = params(body, bridge.settings().max_depth)?;
     if params
         .members()
         .is_some_and(|members| members.get("jsonrpc").is_some())

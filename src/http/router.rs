@@ -60,7 +60,7 @@ pub fn lan(bridge: Arc<Bridge>) -> Router {
             post(rest::post).fallback(reply::wrong_method_post),
         )
         .fallback(any(reply::not_found));
-    let others = if bridge.settings.metrics_apart {
+    let others = if bridge.settings().metrics_apart {
         others
     } else {
         others.merge(metrics_route())

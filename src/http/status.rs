@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::{Bridge, admission, reply};
+use super::{Bridge, Configuration, admission, reply};
 use crate::{dispatch, homeassistant, upstream};
 
 #[derive(Serialize)]
@@ -24,6 +24,9 @@ struct Status {
     /// Nothing where the upstream is no Home Assistant, or is not listened to.
     home_assistant: Option<homeassistant::Figures>,
     calls: dispatch::Figures,
+    /// For operators alone: it tells about the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    configuration: Option<Configuration>,
 }
 
 #[derive(Serialize)]
@@ -49,18 +52,26 @@ struct Trouble {
 /// `GET /mcp/status`.
 pub(super) async fn get(State(bridge): State<Arc<Bridge>>, request: Request) -> Response {
     match admission::admit(&bridge, &request) {
-        Ok(_) => snapshot(&bridge),
+        Ok(_) => Json(snapshot(&bridge)).into_response(),
         Err(failure) => reply::problem(&failure),
     }
 }
 
 /// `GET /api/status`, behind the gate.
 pub(super) async fn get_as_operator(State(bridge): State<Arc<Bridge>>) -> Response {
-    snapshot(&bridge)
+    snapshot_for_operator(&bridge)
 }
 
-/// The state now.
-pub(super) fn snapshot(bridge: &Bridge) -> Response {
+/// The state now, with what only operators may see.
+pub(super) fn snapshot_for_operator(bridge: &Bridge) -> Response {
+    Json(Status {
+        configuration: Some(bridge.reloading.state()),
+        ..snapshot(bridge)
+    })
+    .into_response()
+}
+
+fn snapshot(bridge: &Bridge) -> Status {
     let upstream = bridge.dispatcher.upstream();
     let health = upstream.health();
     let trouble = health.trouble.as_ref().map(|(trouble, since)| {
@@ -73,7 +84,7 @@ pub(super) fn snapshot(bridge: &Bridge) -> Response {
             s_ago: since.elapsed().as_secs(),
         }
     });
-    Json(Status {
+    Status {
         version: env!("CARGO_PKG_VERSION"),
         state: bridge.state(),
         uptime_s: bridge.started.elapsed().as_secs(),
@@ -82,14 +93,14 @@ pub(super) fn snapshot(bridge: &Bridge) -> Response {
         sessions: bridge.sessions.len(),
         upstream: Upstream {
             url: upstream.address(),
-            way: bridge.way,
+            way: bridge.way(),
             reachable: health.is_reachable(),
             last_answer_s_ago: health.last_answer.map(|at| at.elapsed().as_secs()),
             trouble,
             pool: upstream.figures(),
         },
-        home_assistant: bridge.home_assistant.as_ref().map(|home| home.figures()),
+        home_assistant: bridge.home_assistant().map(|home| home.figures()),
         calls: bridge.dispatcher.figures(),
-    })
-    .into_response()
+        configuration: None,
+    }
 }

@@ -51,8 +51,8 @@ async fn open(bridge: &Arc<Bridge>, mut request: HttpRequest) -> Result<HttpResp
     let (connection, outgoing) = Connection::new(bridge);
     let upgrade = upgrade
         .protocols([SUBPROTOCOL])
-        .max_message_size(bridge.settings.max_body)
-        .max_frame_size(bridge.settings.max_body);
+        .max_message_size(bridge.settings().max_body)
+        .max_frame_size(bridge.settings().max_body);
     Ok(upgrade.on_upgrade(|socket| async move {
         carry(socket, &connection, outgoing, sender).await;
         connection.end();

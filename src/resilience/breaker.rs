@@ -32,6 +32,14 @@ pub struct Settings {
     pub probe_lease: Duration,
 }
 
+impl Settings {
+    fn valid(mut self) -> Self {
+        self.pause.cap = self.pause.cap.min(Duration::from_hours(24));
+        self.probes = self.probes.max(1);
+        self
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -155,9 +163,8 @@ enum Phase {
 
 impl Breaker {
     /// A closed breaker.
-    pub fn new(mut settings: Settings, now: Instant) -> Self {
-        settings.pause.cap = settings.pause.cap.min(Duration::from_hours(24));
-        settings.probes = settings.probes.max(1);
+    pub fn new(settings: Settings, now: Instant) -> Self {
+        let settings = settings.valid();
         Self {
             settings,
             phase: Phase::Closed,
@@ -221,6 +228,17 @@ impl Breaker {
             // Nothing starts while it is open, so no pass is that young.
             Phase::Open(_) => {}
         }
+    }
+
+    /// Other settings from now on. The state stays; the outcomes of the last time are forgotten if
+    /// they are counted in another way now.
+    pub fn configure(&mut self, now: Instant, settings: Settings) {
+        let settings = settings.valid();
+        let counted = |settings: &Settings| (settings.window, settings.buckets);
+        if counted(&settings) != counted(&self.settings) {
+            self.recent = Recent::new(&settings, now);
+        }
+        self.settings = settings;
     }
 
     /// A call is over without a word about the upstream, for example because its client left. Not

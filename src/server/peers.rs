@@ -4,9 +4,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How many connections each address has, IPv4 written as such.
+use tokio::sync::watch;
+
+/// How many connections there are, and how many each address has, IPv4 written as such.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Peers(Arc<Mutex<HashMap<IpAddr, Peer>>>);
+pub(super) struct Peers {
+    by_address: Arc<Mutex<HashMap<IpAddr, Peer>>>,
+    total: watch::Sender<usize>,
+}
 
 #[derive(Debug, Default)]
 struct Peer {
@@ -15,6 +20,12 @@ struct Peer {
 }
 
 impl Peers {
+    /// Waits until there are fewer than `most` connections.
+    pub(super) async fn until_fewer_than(&self, most: usize) {
+        // It cannot fail: `self` holds the other end.
+        let _ = self.total.subscribe().wait_for(|total| *total < most).await;
+    }
+
     /// Takes one of the `most` places of an address, if there is one left.
     pub(super) fn admit(&self, address: IpAddr, most: usize) -> Option<Place> {
         let mut peers = self.lock();
@@ -32,12 +43,15 @@ impl Peers {
         }
         peer.connections += 1;
         drop(peers);
+        self.total.send_modify(|total| *total += 1);
         let peers = self.clone();
         Some(Place { peers, address })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Peer>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,6 +71,8 @@ impl Drop for Place {
                 peers.remove(&self.address);
             }
         }
+        drop(peers);
+        self.peers.total.send_modify(|total| *total -= 1);
     }
 }
 

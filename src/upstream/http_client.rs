@@ -17,7 +17,7 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 const IDLE_CONNECTIONS: usize = 16;
 
 /// Time limits and trust of a client.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// For the TCP and TLS handshake.
     pub connect_timeout: Duration,

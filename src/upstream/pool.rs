@@ -22,7 +22,7 @@ pub use figures::{AddressFigures, Figures};
 use member::{Member, Standing};
 
 /// The bounds of a pool.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// Members at the same time; each address may have one in any case.
     pub max_members: usize,

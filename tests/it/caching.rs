@@ -197,8 +197,8 @@ async fn dispatcher(upstream: &Upstream) -> Arc<Dispatcher> {
     };
     let mut settings = load(&flags, &Environment::default()).unwrap().settings;
     settings.dispatch.answers.bounds.state_ttl = Duration::from_hours(1);
-    let upstream = find_upstream(&settings).await.unwrap().upstream;
-    Arc::new(Dispatcher::new(settings.dispatch, Arc::new(upstream)))
+    let (reached, _) = find_upstream(false, &settings.upstream).await.unwrap();
+    Arc::new(Dispatcher::new(settings.dispatch, reached.upstream))
 }
 
 async fn ask(dispatcher: &Dispatcher, method: &str, params: Value) -> String {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use http::Method;
+use mcp_bridge::config::{AT_START, needs_restart};
 use mcp_bridge::error::Code;
 use mcp_bridge::telemetry::metrics::Metric;
 use serde_json::Value;
@@ -106,7 +107,18 @@ fn the_list_of_settings_is_the_configuration() {
             Some(Value::String(text)) => format!("`{text}`"),
             Some(other) => format!("`{other}`"),
         };
-        writeln!(table, "| `{key}` | {default} | {meaning} |").unwrap();
+        let when = if needs_restart(&key) {
+            " *Counts after a restart.*"
+        } else {
+            ""
+        };
+        writeln!(table, "| `{key}` | {default} | {meaning}{when} |").unwrap();
+    }
+    for key in AT_START {
+        assert!(
+            table.contains(&format!("| `{key}` |")),
+            "there is no such key: {key}"
+        );
     }
     assert_section_up_to_date("docs/configuration.md", "settings", &table);
 }

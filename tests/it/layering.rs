@@ -33,6 +33,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "cache",
             "upstream",
             "homeassistant",
+            "telemetry",
             "demo",
             "telemetry",
         ],

@@ -44,6 +44,7 @@ mod queueing;
 mod real_events;
 mod real_first_steps;
 mod real_home_assistant;
+mod reload;
 mod restarts;
 mod rights;
 mod sdk_clients;

@@ -1,5 +1,5 @@
 //! Life as an app of Home Assistant: the way through the Supervisor, on which no token of Home
-//! Assistant is needed.
+//! Assistant is needed, and the options that it tells.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -119,4 +119,20 @@ async fn without_a_supervisor_nothing_can_be_restarted() {
         (restart.status, restart.code().as_str()),
         (404, "not_found")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn saved_options_count_without_a_restart() {
+    let house = house().await;
+    let supervisor = Supervisor::before(&house.url(), "core").await;
+    // What the Supervisor tells is newer than the file, which it writes at the start only.
+    supervisor.set_options(json!({"max_parallel_calls": 7, "queue": {"max_waiting": 11}}));
+    let bridge = Bridge::start_with(&[], &supervisor.environment()).await;
+    let limit = |status: &Value| status["calls"]["queue"]["adaptive_limit"]["max"].clone();
+    let status = bridge.until(|status| limit(status) == 7).await;
+    assert_eq!(status["calls"]["queue"]["max_waiting"], 11);
+    // It is asked again and again, since it tells nobody of a change.
+    supervisor.set_options(json!({"max_parallel_calls": 3}));
+    let status = bridge.until(|status| limit(status) == 3).await;
+    assert_eq!(status["calls"]["queue"]["max_waiting"], 50);
 }

@@ -74,12 +74,24 @@ impl From<Client1> for Client {
     }
 }
 
-/// Which version of the file it is; equal stamps mean that nothing changed.
+/// Which version of a file it is; equal stamps mean that nothing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     inode: u64,
     size: u64,
     modified: (i64, i64),
+}
+
+impl Stamp {
+    /// The version of the file that lies there now; nothing if there is none.
+    pub fn of(path: &Path) -> Option<Self> {
+        let meta = fs::metadata(path).ok()?;
+        Some(Self {
+            inode: meta.ino(),
+            size: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+        })
+    }
 }
 
 /// The folder in which the register lies, alone with its lock and the first token.
@@ -114,12 +126,7 @@ impl Folder {
 
     /// The version of the file that lies there now; nothing if there is none.
     pub(super) fn stamp(&self) -> Option<Stamp> {
-        let meta = fs::metadata(self.path(FILE)).ok()?;
-        Some(Stamp {
-            inode: meta.ino(),
-            size: meta.len(),
-            modified: (meta.mtime(), meta.mtime_nsec()),
-        })
+        Stamp::of(&self.path(FILE))
     }
 
     /// Reads, changes and writes under a lock, so that the bridge and the command line, or two

@@ -76,7 +76,7 @@ pub(super) async fn app(State(bridge): State<Arc<Bridge>>) -> Json<AppState> {
 
 /// `GET /api/settings`.
 pub(super) async fn settings(State(bridge): State<Arc<Bridge>>) -> Json<SettingsInForce> {
-    let settings = bridge.in_force.clone();
+    let settings = bridge.current.load().in_force.clone();
     Json(SettingsInForce { settings })
 }
 

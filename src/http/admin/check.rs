@@ -63,7 +63,7 @@ pub(super) async fn check(State(bridge): State<Arc<Bridge>>) -> Json<Report> {
     if bridge.own_app.is_some() {
         steps.push(step("supervisor", supervisor(&bridge)).await);
     }
-    if bridge.home_assistant.is_some() {
+    if bridge.home_assistant().is_some() {
         steps.push(step("home_assistant", async { home_assistant(&bridge) }).await);
     }
     let listed = step("tools", tools(&bridge)).await;
@@ -103,7 +103,7 @@ async fn supervisor(bridge: &Bridge) -> Found {
 }
 
 fn home_assistant(bridge: &Bridge) -> Found {
-    let Some(condition) = bridge.home_assistant.as_ref().map(|home| home.condition()) else {
+    let Some(condition) = bridge.home_assistant().map(|home| home.condition()) else {
         return Ok(None);
     };
     match condition.presence {

@@ -253,7 +253,7 @@ fn row(access: &Access, client: &Client) -> ClientRow {
 /// The body of a request; an empty one is an empty object.
 async fn read<T: DeserializeOwned>(bridge: &Bridge, request: Request) -> Result<T, Failure> {
     let (head, body) = request.into_parts();
-    let body = body::read(&head.headers, body, bridge.settings).await?;
+    let body = body::read(&head.headers, body, bridge.settings()).await?;
     let text = if body.is_empty() { &b"{}"[..] } else { &body };
     // A struct can be read from an array as well, and none of these is meant as one.
     if text.trim_ascii_start().first() != Some(&b'{') {

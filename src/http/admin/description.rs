@@ -84,7 +84,7 @@ impl Operation {
 }
 
 /// Everything that operators can ask for.
-const OPERATIONS: [Operation; 27] = [
+const OPERATIONS: [Operation; 28] = [
     look(
         "/api/status",
         "The state of the bridge, as `GET /mcp/status` tells clients",
@@ -171,6 +171,11 @@ const OPERATIONS: [Operation; 27] = [
         "/api/settings",
         "The settings in force, with the places that they come from",
         of::<SettingsInForce>,
+    ),
+    act(
+        "/api/reload",
+        "Reads the configuration anew; a faulty one is refused whole, and the old one stays",
+        any,
     ),
     look("/api/log-level", "How much is logged", of::<Option<Levels>>),
     act(

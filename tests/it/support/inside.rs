@@ -33,10 +33,11 @@ impl Inside {
             data: Some(data.path().into()),
             ..Flags::default()
         };
-        let mut settings = load(&flags, &Environment::default()).unwrap().settings;
-        settings.access.leave_front_door_open = true;
-        change(&mut settings);
-        let app = App::start(settings).await.unwrap();
+        let environment = Environment::default();
+        let mut loaded = load(&flags, &environment).unwrap();
+        loaded.settings.access.leave_front_door_open = true;
+        change(&mut loaded.settings);
+        let app = App::start(loaded, flags, environment).await.unwrap();
         Self {
             lan: app.lan_address(),
             app,

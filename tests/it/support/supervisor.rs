@@ -48,6 +48,8 @@ pub(crate) struct Core {
 struct State {
     /// Nothing while Core starts.
     core: Mutex<Option<Core>>,
+    /// The options of the app, as its form has them.
+    options: Mutex<Value>,
     http: reqwest::Client,
     /// How long a request to Core may take in all.
     patience: Duration,
@@ -67,6 +69,7 @@ impl Supervisor {
             .redirect(reqwest::redirect::Policy::none());
         let state = Arc::new(State {
             core: Mutex::new(core),
+            options: Mutex::new(json!({})),
             http: http.build().unwrap(),
             patience: Duration::from_mins(5),
             ports: Mutex::new(json!({"8124/tcp": 8124})),
@@ -102,6 +105,11 @@ impl Supervisor {
     /// Core stops, or is there again.
     pub(crate) fn set_core(&self, core: Option<Core>) {
         *self.state.core.lock().unwrap() = core;
+    }
+
+    /// Somebody saves the form.
+    pub(crate) fn set_options(&self, options: Value) {
+        *self.state.options.lock().unwrap() = options;
     }
 }
 
@@ -264,6 +272,6 @@ async fn own_info(Shared(state): Shared<Arc<State>>) -> Response {
     }))
 }
 
-async fn own_options() -> Response {
-    ok(json!({}))
+async fn own_options(Shared(state): Shared<Arc<State>>) -> Response {
+    ok(state.options.lock().unwrap().clone())
 }

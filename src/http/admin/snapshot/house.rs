@@ -77,7 +77,7 @@ impl Trouble {
 impl HomeAssistant {
     pub(super) fn of(bridge: &Bridge) -> Self {
         let upstream = bridge.dispatcher.upstream();
-        let condition = bridge.home_assistant.as_ref().map(|home| home.condition());
+        let condition = bridge.home_assistant().map(|home| home.condition());
         let missing = condition.as_ref().is_some_and(|c| c.mcp_server_missing);
         let health = upstream.health();
         let met = health.trouble.as_ref().map(|(trouble, at)| Trouble {
@@ -90,7 +90,7 @@ impl HomeAssistant {
         let breaker = bridge.dispatcher.queue_figures().breaker;
         Self {
             url: upstream.address(),
-            way: bridge.way,
+            way: bridge.way(),
             presence: condition.as_ref().map_or(Presence::Unknown, |c| c.presence),
             since: condition.as_ref().and_then(known_since),
             version: condition.and_then(|condition| condition.version),
