@@ -41,6 +41,7 @@ mod page_visits;
 mod plain_http;
 mod pool;
 mod queueing;
+mod real_cache;
 mod real_events;
 mod real_first_steps;
 mod real_home_assistant;
