@@ -1,9 +1,12 @@
 //! Home Assistant as more than an MCP server: where it is, how it is, what it knows.
 
+mod care;
 mod errands;
 mod knowledge;
 mod locate;
+mod notices;
 mod own_app;
+mod setup;
 mod websocket;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +23,7 @@ use knowledge::Knowledge;
 pub use knowledge::Report;
 pub use locate::{Address, LocateError, Located, Supervisor, Way, Wish, locate};
 pub use own_app::{OwnApp, Place};
+use setup::Setup;
 use websocket::Listener;
 
 /// What the bridge does with Home Assistant beyond calling its MCP server.
@@ -27,6 +31,17 @@ use websocket::Listener;
 pub struct Settings {
     /// Whether to listen to its events.
     pub events: bool,
+    /// How it is looked after.
+    pub care: Care,
+}
+
+/// What the bridge may do in Home Assistant by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Care {
+    /// Add the MCP server if there is none.
+    pub auto_setup: bool,
+    /// Show a notice there when a person must see to something.
+    pub notify: bool,
 }
 
 /// The Home Assistant behind the upstream.
@@ -35,6 +50,10 @@ pub struct HomeAssistant {
     websocket: websocket::Address,
     knowledge: Mutex<Knowledge>,
     errands: Errands,
+    setup: Setup,
+    care: Care,
+    /// Whether the MCP endpoint is the one that the integration adds.
+    needs_integration: bool,
 }
 
 impl HomeAssistant {
@@ -48,11 +67,22 @@ impl HomeAssistant {
         http: &http_client::Settings,
     ) -> Result<Option<Arc<Self>>, Trouble> {
         let token: Option<SecretString> = located.token.clone();
-        let (Some(url), Some(token), true) = (located.websocket(), token, settings.events) else {
+        let flows = located.beside("/api/config/config_entries/flow");
+        let (Some(url), Some(flows), Some(token), true) =
+            (located.websocket(), flows, token, settings.events)
+        else {
             return Ok(None);
         };
         let client = HttpClient::for_upgrades(http)?;
+        let setup = Setup {
+            client: client.clone(),
+            flows,
+            token: token.clone(),
+        };
         Ok(Some(Arc::new(Self {
+            setup,
+            care: settings.care,
+            needs_integration: located.needs_integration(),
             websocket: websocket::Address { client, url, token },
             knowledge: Mutex::new(Knowledge::new(Instant::now().into_std())),
             errands: Errands::default(),

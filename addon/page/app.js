@@ -18,7 +18,6 @@ import { redrawSettings, watchSettings } from './settings.js';
 const ALERT = 'M13 14H11V9H13M13 18H11V16H13M1 21H23L12 2L1 21Z';
 /** Where in Home Assistant a trouble is mended, by its code. */
 const PLACES = {
-  mcp_server_not_set_up: '/config/integrations/dashboard/add?domain=mcp_server',
   home_assistant_forbids: '/config/integrations/integration/mcp_server',
 };
 
@@ -59,8 +58,8 @@ function alerts() {
     const title = has(`code.${trouble.code}`) ? t(`code.${trouble.code}`) : trouble.title;
     const text = [has(`fix.${trouble.code}`) ? t(`fix.${trouble.code}`) : trouble.fix, trouble.detail && `(${trouble.detail})`].filter(Boolean).join(' ');
     const place = PLACES[trouble.code];
-    const mend = place && window.parent !== window
-      ? action(t('alert.open_ha'), () => navigate(place), { class: 'main' })
+    const mend = trouble.code === 'mcp_server_not_set_up' ? action(t('alert.set_up'), () => change('api/setup'), { class: 'main' })
+      : place && window.parent !== window ? action(t('alert.open_ha'), () => navigate(place), { class: 'main' })
       : breaker.state !== 'closed' && action(t('breaker.reset'), () => change('api/breaker/reset'));
     found.push(alert('bad', title, text, mend));
   }

@@ -16,7 +16,7 @@ use crate::access::Token;
 use crate::cache::Change;
 use crate::config;
 use crate::demo::{self, DemoHouse};
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{BreakerState, Dispatcher};
 use crate::homeassistant::{HomeAssistant, Located, Report, Way, locate};
 use crate::upstream::http_client::HttpClient;
 use crate::upstream::{self, Insight, Presence, Upstream};
@@ -150,10 +150,19 @@ async fn keep(upstream: Arc<Upstream>, retire: CancellationToken) {
     upstream.keep(retire).await;
 }
 
-/// Passes on what happens in Home Assistant, if there is any that tells. Never ends.
+/// Whether the last calls failed for troubles of the upstream, and none has succeeded since.
+fn fails(dispatcher: &Dispatcher) -> bool {
+    dispatcher.queue_figures().breaker.state != BreakerState::Closed
+}
+
+/// Passes on what happens in Home Assistant and looks after it, if there is any. Never ends.
 async fn listen(home_assistant: Option<&HomeAssistant>, dispatcher: &Dispatcher) {
     match home_assistant {
-        Some(home_assistant) => home_assistant.listen(|news| report(dispatcher, news)).await,
+        Some(home_assistant) => {
+            let listening = home_assistant.listen(|news| report(dispatcher, news));
+            let caring = home_assistant.look_after(|| fails(dispatcher));
+            tokio::join!(listening, caring);
+        }
         None => pending().await,
     }
 }

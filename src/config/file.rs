@@ -217,6 +217,14 @@ pub struct HomeAssistant {
     /// back, and what has changed in it. Where the upstream is no Home Assistant, nothing is
     /// listened to.
     pub events: bool,
+    /// Which of its sets of tools to use, by its id, such as `assist`; empty for what its
+    /// integration `Model Context Protocol Server` offers.
+    pub api: String,
+    /// Whether to add that integration if it is missing. Otherwise the bridge says that it is, and
+    /// adds it when asked to.
+    pub auto_setup: bool,
+    /// Whether to show a notice in it when a person must see to something.
+    pub notify: bool,
 }
 
 /// Answers of the upstream that are kept.
@@ -471,7 +479,12 @@ impl Config {
                 session_idle: Duration::from_mins(5),
                 drain_timeout: Duration::from_secs(if under_supervisor { 25 } else { 8 }),
             },
-            home_assistant: HomeAssistant { events: true },
+            home_assistant: HomeAssistant {
+                events: true,
+                api: String::new(),
+                auto_setup: false,
+                notify: true,
+            },
             tls: Tls::default(),
             access: Access::default(),
         }

@@ -29,6 +29,7 @@ pub struct Options {
     allowed_origins: Option<Vec<String>>,
     #[schemars(with = "Option<String>")]
     home_assistant_token: Option<Secret>,
+    auto_setup: Option<bool>,
     verify_ssl: Option<bool>,
     log_level: Option<Level>,
 }
@@ -110,6 +111,8 @@ fn layer(options: &Figment) -> Result<Map<String, Value>, ConfigError> {
     ]);
     layer.insert("queue".to_owned(), Value::Object(queue));
     layer.insert("access".to_owned(), Value::Object(access));
+    let home_assistant = without_null([("auto_setup", json!(options.auto_setup))]);
+    layer.insert("home_assistant".to_owned(), Value::Object(home_assistant));
     Ok(layer)
 }
 
@@ -135,7 +138,7 @@ mod tests {
     fn the_form_becomes_a_layer_of_the_configuration() {
         let layer = options(
             r#"{"max_parallel_calls":2,"call_timeout":40,"log_level":"warning",
-                "home_assistant_token":"t","verify_ssl":false,"queue":{"max_waiting":7},
+                "home_assistant_token":"t","verify_ssl":false,"auto_setup":true,"queue":{"max_waiting":7},
                 "allowed_hosts":["mcp.example.org"]}"#,
         );
         let expected = json!({
@@ -144,6 +147,7 @@ mod tests {
             "upstream_verify_tls": false,
             "queue": {"max_parallel_calls": 2, "max_waiting": 7, "call_timeout": "40s"},
             "access": {"allowed_hosts": ["mcp.example.org"]},
+            "home_assistant": {"auto_setup": true},
         });
         assert_eq!(layer.unwrap(), expected);
     }
@@ -152,7 +156,7 @@ mod tests {
     fn what_was_left_empty_is_not_set() {
         assert_eq!(
             options(r#"{"home_assistant_token":""}"#).unwrap(),
-            json!({"queue": {}, "access": {}})
+            json!({"queue": {}, "access": {}, "home_assistant": {}})
         );
         assert!(read(Path::new("/nowhere/options.json")).is_ok());
     }

@@ -14,7 +14,7 @@ use url::{Position, Url};
 
 use super::file::{Arguments, Cache, Config, Limits, Metrics, Queue, Secret, Tls, Traces};
 use super::sources::Environment;
-use super::{ConfigError, Fault, Settings, Upstream};
+use super::{ConfigError, Fault, Settings, Upstream, file};
 use crate::homeassistant::{Address, Supervisor, Wish};
 use crate::resilience::{breaker, limit};
 use crate::{access, dispatch, homeassistant, http, server, telemetry, upstream};
@@ -139,6 +139,7 @@ pub(super) fn settings(
                 .clone()
                 .map(|token| Supervisor { url, token })
         });
+    let home_assistant = config.home_assistant;
     let tls = tls(config.tls, &mut faults);
     let collector = collector(&config.traces, &mut faults);
     let access = guard::settings(access, &limits, &mut faults);
@@ -157,22 +158,17 @@ pub(super) fn settings(
                 address,
                 token: token.map(Secret::into_inner),
                 supervisor,
+                api: home_assistant.api.clone(),
             },
             further_urls,
-            pool: upstream::pool::Settings {
-                max_members: limits.sessions,
-                idle_timeout: limits.session_idle,
-                ..upstream::pool::Settings::default()
-            },
+            pool: pool_settings(&limits),
             max_answer: limits.response_body,
             http: upstream::http_client::Settings {
                 connect_timeout: limits.connect_timeout,
                 response_timeout: limits.response_timeout,
                 verify_tls: config.upstream_verify_tls,
             },
-            home_assistant: homeassistant::Settings {
-                events: config.home_assistant.events,
-            },
+            home_assistant: care_settings(&home_assistant),
         },
         server: server_settings(&limits),
         tls,
@@ -230,6 +226,24 @@ fn http_settings(
         legacy_sessions,
         metrics_need_token: metrics.token_required,
         metrics_apart: metrics.listen.is_some(),
+    }
+}
+
+const fn care_settings(home_assistant: &file::HomeAssistant) -> homeassistant::Settings {
+    homeassistant::Settings {
+        events: home_assistant.events,
+        care: homeassistant::Care {
+            auto_setup: home_assistant.auto_setup,
+            notify: home_assistant.notify,
+        },
+    }
+}
+
+fn pool_settings(limits: &Limits) -> upstream::pool::Settings {
+    upstream::pool::Settings {
+        max_members: limits.sessions,
+        idle_timeout: limits.session_idle,
+        ..upstream::pool::Settings::default()
     }
 }
 
@@ -314,6 +328,10 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
     }
     faults.expect_within("queue.max_parallel_calls", queue.max_parallel_calls, 1..=64);
     faults.expect_within("limits.sessions", limits.sessions, 1..=64);
+    if !is_api(&config.home_assistant.api) {
+        let why = "it is no id of a set of tools, such as `assist`";
+        faults.add("home_assistant.api", why);
+    }
     faults.expect_at_least("cache.size", cache.size, 64 << 10);
     faults.expect_time("cache.list_ttl", cache.list_ttl);
     faults.expect_time(
@@ -359,6 +377,12 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
 }
 
 /// Certificate and key, or neither.
+/// Whether it can be an id of Home Assistant's sets of tools, or is empty.
+fn is_api(id: &str) -> bool {
+    let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    id.len() <= 64 && id.chars().all(is_fit) && !id.starts_with('.')
+}
+
 fn tls(tls: Tls, faults: &mut Faults<'_>) -> Option<server::TlsSettings> {
     let Tls {
         certificate,

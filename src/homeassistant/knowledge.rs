@@ -28,7 +28,8 @@ use super::websocket::{CommandError, Loss};
 use crate::cache::Change;
 use crate::upstream::{Description, Meant, Presence};
 use house::{Counts, House};
-use integrations::{Integrations, McpServer};
+use integrations::Integrations;
+pub(super) use integrations::McpServer;
 use records::Api;
 use topics::EVENTS;
 pub use topics::Report;
@@ -178,6 +179,21 @@ impl Knowledge {
     /// Whether Home Assistant is there.
     pub(super) const fn presence(&self) -> Presence {
         self.core.presence()
+    }
+
+    /// Whether changes are told, so that what is known is how it is.
+    pub(super) const fn is_told(&self) -> bool {
+        self.told
+    }
+
+    /// The integration that is the MCP server, as far as it is known.
+    pub(super) fn mcp_server(&self) -> Option<&McpServer> {
+        self.integrations.mcp_server()
+    }
+
+    /// Whether it is known that there is none.
+    pub(super) const fn lacks_mcp_server(&self) -> bool {
+        self.integrations.lack_mcp_server()
     }
 
     /// Everything that may be meant by a description.

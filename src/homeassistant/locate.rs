@@ -37,6 +37,8 @@ pub struct Wish {
     pub token: Option<SecretString>,
     /// The Supervisor, if there is one.
     pub supervisor: Option<Supervisor>,
+    /// The set of Home Assistant's tools, by its id; empty for what its integration offers.
+    pub api: String,
 }
 
 impl PartialEq for Supervisor {
@@ -112,12 +114,28 @@ impl Located {
         match self.way {
             Way::Demo => None,
             Way::Supervisor => Some(below(&self.url, "/core/websocket")),
-            Way::Configured | Way::Direct => {
-                let (front, api) = self.url.path().rsplit_once(MCP_PATH)?;
-                let is_own = api.is_empty() || api.starts_with('/');
-                is_own.then(|| below(&self.url, &format!("{front}/api/websocket")))
-            }
+            Way::Configured | Way::Direct => self.beside("/api/websocket"),
         }
+    }
+
+    /// Another address of Home Assistant's API, of which `path` begins with `/api/`; nothing where
+    /// the upstream cannot be Home Assistant.
+    pub(super) fn beside(&self, path: &str) -> Option<Url> {
+        let (front, _) = self.split()?;
+        Some(below(&self.url, &format!("{front}{path}")))
+    }
+
+    /// Whether the MCP endpoint is the one of the integration. Those of single sets of tools are
+    /// there without it.
+    pub(super) fn needs_integration(&self) -> bool {
+        self.split().is_some_and(|(_, api)| matches!(api, "" | "/"))
+    }
+
+    /// What stands before and behind the path of the MCP endpoint.
+    fn split(&self) -> Option<(&str, &str)> {
+        let (front, api) = self.url.path().rsplit_once(MCP_PATH)?;
+        let is_own = api.is_empty() || api.starts_with('/');
+        (is_own && self.way != Way::Demo).then_some((front, api))
     }
 }
 
@@ -145,7 +163,19 @@ pub enum LocateError {
 ///
 /// # Errors
 /// See [`LocateError`].
-pub async fn locate(wish: Wish, client: &HttpClient) -> Result<Located, LocateError> {
+pub async fn locate(mut wish: Wish, client: &HttpClient) -> Result<Located, LocateError> {
+    let api = std::mem::take(&mut wish.api);
+    let mut located = find(wish, client).await?;
+    if !api.is_empty()
+        && located.needs_integration()
+        && let Ok(mut path) = located.url.path_segments_mut()
+    {
+        path.pop_if_empty().push(&api);
+    }
+    Ok(located)
+}
+
+async fn find(wish: Wish, client: &HttpClient) -> Result<Located, LocateError> {
     match (wish.address, wish.token, wish.supervisor) {
         (Address::Url(url), token, _) => Ok(Located {
             url: with_mcp_path(url),
@@ -225,6 +255,7 @@ mod tests {
                 url: url.parse().unwrap(),
                 token: "s".into(),
             }),
+            api: String::new(),
         }
     }
 
@@ -238,6 +269,37 @@ mod tests {
         ] {
             let located = locate(wish(given, None, None), &client()).await.unwrap();
             assert_eq!((located.url.as_str(), located.way), (url, Way::Configured));
+        }
+    }
+
+    #[tokio::test]
+    async fn one_set_of_tools_has_an_address_of_its_own() {
+        for (given, supervisor, url) in [
+            ("http://ha:8123", None, "http://ha:8123/api/mcp/assist"),
+            (
+                "http://ha:8123/api/mcp",
+                None,
+                "http://ha:8123/api/mcp/assist",
+            ),
+            (
+                "http://ha:8123/api/mcp/other",
+                None,
+                "http://ha:8123/api/mcp/other",
+            ),
+            ("http://other:9000/mcp", None, "http://other:9000/mcp"),
+            (
+                "auto",
+                Some("http://supervisor"),
+                "http://supervisor/core/api/mcp/assist",
+            ),
+        ] {
+            let wish = Wish {
+                api: "assist".to_owned(),
+                ..wish(given, None, supervisor)
+            };
+            let located = locate(wish, &client()).await.unwrap();
+            assert_eq!(located.url.as_str(), url);
+            assert!(!located.needs_integration());
         }
     }
 

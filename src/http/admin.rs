@@ -55,6 +55,7 @@ pub(super) fn routes(bridge: &Arc<Bridge>) -> Router<Arc<Bridge>> {
             change(post(operations::reset_breaker)),
         )
         .route("/api/cache/flush", change(post(operations::flush)))
+        .route("/api/setup", change(post(operations::set_up)))
         .route(
             "/api/refused/clear",
             change(post(operations::forget_refused)),

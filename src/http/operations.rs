@@ -138,3 +138,19 @@ pub(super) struct LogLevel {
 pub(super) struct FirstToken {
     token: String,
 }
+
+/// `POST /api/setup`: adds the MCP server to Home Assistant.
+pub(super) async fn set_up(
+    State(bridge): State<Arc<Bridge>>,
+    Extension(operator): Extension<Operator>,
+) -> Response {
+    let Some(home_assistant) = bridge.home_assistant() else {
+        let why = "there is no Home Assistant that the bridge listens to";
+        return reply::problem(&Failure::with(Code::NotFound, why));
+    };
+    if let Err(trouble) = home_assistant.add_mcp_server().await {
+        return reply::problem(&trouble.into());
+    }
+    tracing::info!(by = %operator, "set up");
+    Json(Done { done: true }).into_response()
+}

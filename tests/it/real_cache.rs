@@ -166,9 +166,9 @@ async fn real_changes_of_any_kind_are_seen_by_the_next_question() {
         let change = resident.change().await;
         for question in &questions {
             let agreed = agree(&bridge, &resident, question);
-            let seen = tokio::time::timeout(PATIENCE, agreed).await;
+            let outcome = tokio::time::timeout(PATIENCE, agreed).await;
             assert!(
-                seen.is_ok(),
+                outcome.is_ok(),
                 "seed {seed}: {change}: {question:?} never showed it"
             );
         }

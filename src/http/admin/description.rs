@@ -84,7 +84,7 @@ impl Operation {
 }
 
 /// Everything that operators can ask for.
-const OPERATIONS: [Operation; 28] = [
+const OPERATIONS: [Operation; 29] = [
     look(
         "/api/status",
         "The state of the bridge, as `GET /mcp/status` tells clients",
@@ -114,6 +114,11 @@ const OPERATIONS: [Operation; 28] = [
         any,
     ),
     act("/api/cache/flush", "Forgets all answers that are kept", any),
+    act(
+        "/api/setup",
+        "Adds the MCP server to Home Assistant",
+        of::<Done>,
+    ),
     act(
         "/api/breaker/reset",
         "Tries Home Assistant again at once",
