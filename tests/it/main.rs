@@ -45,6 +45,7 @@ mod real_cache;
 mod real_events;
 mod real_first_steps;
 mod real_home_assistant;
+mod real_restart;
 mod real_setup;
 mod reload;
 mod restarts;

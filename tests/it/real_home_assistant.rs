@@ -1,14 +1,13 @@
 //! A real Home Assistant behind the bridge. The test command starts it and says where it is.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::sdk_clients::CLIENTS;
 use crate::support::HomeAssistant;
-use crate::support::bridge::{Bridge, PATIENCE, Reply, program, send};
+use crate::support::bridge::{Bridge, program, send};
 use crate::support::program::sdk_client;
 use crate::support::supervisor::Supervisor;
 
@@ -243,102 +242,6 @@ async fn parallel_actions_run_once_each() {
     assert_eq!(counts, (before + 1..=before + 30).collect::<Vec<_>>());
 }
 
-/// What became of actions that count, as their callers were told.
-#[derive(Default)]
-struct Told {
-    /// The value that each acknowledged one raised the counter to.
-    counts: Vec<u64>,
-    /// Those that may have run: told so, or told by a Home Assistant that was stopping that they
-    /// are done, without the value.
-    maybe: usize,
-    failed: usize,
-}
-
-impl Told {
-    fn add(&mut self, reply: &Reply) {
-        let json = reply.json();
-        let text = json["content"][0]["text"].as_str().unwrap_or_default();
-        let said: Value = serde_json::from_str(text).unwrap_or_default();
-        if let Some(count) = said["result"]["hits"].as_u64() {
-            self.counts.push(count);
-        } else if json["isError"] == false || json["outcome"] == "unknown" {
-            self.maybe += 1;
-        } else {
-            assert!(reply.status >= 500, "{reply:?}");
-            self.failed += 1;
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_action_runs_twice_across_a_restart_and_none_that_was_acknowledged_is_lost() {
-    let ha = HomeAssistant::running();
-    let bridge = Arc::new(ha.bridge().await);
-    let before: u64 = ha.state("counter.hits").await.parse().unwrap();
-    let told = Arc::new(Mutex::new(Told::default()));
-    let (next, over) = (
-        Arc::new(AtomicUsize::new(0)),
-        Arc::new(AtomicBool::new(false)),
-    );
-    let callers: Vec<_> = (0..4)
-        .map(|_| {
-            let (bridge, told) = (bridge.clone(), told.clone());
-            let (next, over) = (next.clone(), over.clone());
-            tokio::spawn(async move {
-                while !over.load(Ordering::Relaxed) {
-                    let key = format!("restart-{}", next.fetch_add(1, Ordering::Relaxed));
-                    let call = bridge.post("/mcp/tools/call", json!({"name": "script__count_up"}));
-                    let reply = send(call.header("idempotency-key", key)).await;
-                    told.lock().unwrap().add(&reply);
-                    // Only so that a Home Assistant without its MCP server is not flooded.
-                    if reply.status != 200 {
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                }
-            })
-        })
-        .collect();
-    let acknowledged = |more: usize| {
-        let told = told.clone();
-        let now = || told.lock().unwrap().counts.len();
-        let wanted = now() + more;
-        async move {
-            while told.lock().unwrap().counts.len() < wanted {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        }
-    };
-    let history = async {
-        acknowledged(20).await;
-        let back = tokio::spawn(HomeAssistant::running().come_back());
-        ha.restart().await;
-        back.await.unwrap();
-        acknowledged(20).await;
-    };
-    tokio::time::timeout(3 * PATIENCE, history)
-        .await
-        .expect("it did not come back");
-    over.store(true, Ordering::Relaxed);
-    for caller in callers {
-        caller.await.unwrap();
-    }
-    let after: u64 = ha.state("counter.hits").await.parse().unwrap();
-    let mut told = std::mem::take(&mut *told.lock().unwrap());
-    let acknowledged = told.counts.len();
-    told.counts.sort_unstable();
-    told.counts.dedup();
-    assert_eq!(told.counts.len(), acknowledged, "each ran on its own");
-    // Writes of one client run one at a time, so a restart can catch one of them only.
-    assert!(told.maybe <= 1, "{} of unknown outcome", told.maybe);
-    let ran = usize::try_from(after - before).unwrap();
-    assert!(
-        (acknowledged..=acknowledged + told.maybe).contains(&ran),
-        "{ran} ran; {acknowledged} acknowledged, {} unknown, {} failed",
-        told.maybe,
-        told.failed
-    );
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn check_prints_its_list_on_home_assistant() {
     let ha = HomeAssistant::running();
@@ -388,39 +291,4 @@ async fn home_assistant_is_reached_through_the_supervisors_proxy() {
     )
     .await;
     assert_eq!(seen["call"]["isError"], false, "{seen}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restart_of_home_assistant_is_survived() {
-    let ha = HomeAssistant::running();
-    let bridge = ha.bridge().await;
-    assert_eq!(
-        bridge.call("llm__GetDateTime", json!({})).await.result()["isError"],
-        false
-    );
-    ha.restart().await;
-    // No call fails for want of a connection: it waits. Home Assistant's own word that the MCP server
-    // is not there yet is passed on.
-    let mut codes = Vec::new();
-    let mut back = tokio::spawn(HomeAssistant::running().come_back());
-    let restart = async {
-        loop {
-            let reply = bridge.call("llm__GetDateTime", json!({})).await;
-            assert_eq!(reply.status, 200);
-            if reply.result()["isError"] == true {
-                codes.push(reply.code());
-            } else if back.is_finished() {
-                return (&mut back).await.unwrap();
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(2 * PATIENCE, restart)
-        .await
-        .expect("it did not come back");
-    codes.dedup();
-    assert!(
-        codes.iter().all(|code| code == "mcp_server_not_set_up"),
-        "{codes:?}"
-    );
 }
