@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
 use crate::support::Bridge;
-use crate::support::bridge::{Reply, house, send};
+use crate::support::bridge::{PATIENCE, Reply, house, send};
 use crate::support::upstream::Upstream;
 
 /// A configuration file, and a bridge that was started with it.
@@ -69,6 +69,9 @@ async fn a_file_that_changes_counts_at_once() {
         .bridge
         .until(|status| max_waiting(status) == 9)
         .await;
+    // It is told a moment after it counts.
+    let told = async { while configured.configuration().await["changed"] == json!([]) {} };
+    tokio::time::timeout(PATIENCE, told).await.unwrap();
     let configuration = configured.configuration().await;
     assert_eq!(configuration["changed"], json!(["queue.max_waiting"]));
     assert_eq!(configuration["restart_needed"], json!([]));
@@ -388,8 +391,18 @@ async fn nothing_of_an_upstream_is_remembered_when_another_takes_its_place() {
     assert_eq!(reply.status, 200, "{reply:?}");
     assert_eq!((live().await, tools().await), (json!("on"), 2));
 
-    new.set_state("dim");
-    assert_eq!(live().await, "on", "it was not kept");
+    // What is told of the new one at first ends the life of its first answers.
+    let kept = async {
+        loop {
+            new.set_state("on");
+            live().await;
+            new.set_state("dim");
+            if live().await == "on" {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, kept).await.unwrap();
     let reply = configured.reload(&text(&new, ", enabled: false")).await;
     assert_eq!(reply.json()["calls"]["cache"], Value::Null);
     assert_eq!(live().await, "dim");
