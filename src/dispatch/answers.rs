@@ -182,6 +182,11 @@ impl Answers {
         self.apply(&Change::Started);
     }
 
+    /// Whether anything is kept.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.rules.load().enabled
+    }
+
     /// What a request asks for; nothing if its answer is not kept.
     pub(super) fn question(&self, call: &Call, distinctions: Distinctions) -> Option<Question> {
         let rules = self.rules.load();

@@ -16,7 +16,11 @@ use crate::upstream::Upstream;
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The result of a request that needs no upstream; nothing if it needs one.
-pub(super) async fn answer(call: &Call, upstream: &Upstream) -> Option<Result<RawJson, Failure>> {
+pub(super) async fn answer(
+    call: &Call,
+    upstream: &Upstream,
+    reach: Reach,
+) -> Option<Result<RawJson, Failure>> {
     let (request, revision) = (&call.request, call.revision);
     let gone = revision.is_modern() && legacy_only(&request.method);
     match request.method.as_str() {
@@ -42,14 +46,11 @@ pub(super) async fn answer(call: &Call, upstream: &Upstream) -> Option<Result<Ra
             let revision = Revision::negotiated(request);
             Some(Ok(introduction(upstream, revision, PATIENCE)
                 .await
-                .initialize_result(
-                    revision,
-                    Reach::of_legacy(call.in_session || upstream.has_sessions()),
-                )))
+                .initialize_result(revision, reach)))
         }
         "server/discover" => Some(Ok(introduction(upstream, call.revision, PATIENCE)
             .await
-            .discover_result())),
+            .discover_result(reach))),
         _ => None,
     }
 }

@@ -102,7 +102,7 @@ impl Dispatcher {
 
     async fn answer(&self, call: &Call, course: &Course) -> Outcome {
         let upstream = self.upstream();
-        if let Some(result) = local::answer(call, &upstream).await {
+        if let Some(result) = local::answer(call, &upstream, self.reach(call, &upstream)).await {
             course.answered_by(Source::Memory);
             return Ok(answered(call, result?));
         }
@@ -114,6 +114,15 @@ impl Dispatcher {
         let (call, nature) = self.screening.pass(call, deadline).await?;
         screening.end();
         self.recall(&call, &nature, deadline, course).await
+    }
+
+    /// How far the client of a call can be reached.
+    fn reach(&self, call: &Call, upstream: &Upstream) -> Reach {
+        let is_legacy = !call.revision.is_modern();
+        Reach {
+            is_remembered: !is_legacy || call.in_session || upstream.has_sessions(),
+            hears_of_lists: self.road.answers.is_enabled(),
+        }
     }
 
     /// The kept answer if it is good enough, that of the upstream otherwise.
@@ -335,7 +344,10 @@ impl Dispatcher {
     pub async fn offered(&self) -> RawJson {
         local::introduction(&self.upstream(), Revision::V2026_07_28, local::PATIENCE)
             .await
-            .offered(Reach::MODERN)
+            .offered(Reach {
+                is_remembered: true,
+                hears_of_lists: self.road.answers.is_enabled(),
+            })
     }
 
     /// Something happened in Home Assistant: what it touches is asked for anew from now on.

@@ -87,11 +87,11 @@ impl Introduction {
 
     /// The result of `server/discover`, without what every modern result has
     /// ([`super::era::to_modern`] adds that).
-    pub fn discover_result(&self) -> RawJson {
+    pub fn discover_result(&self, reach: Reach) -> RawJson {
         let mut members = Members::empty();
         let versions = Revision::MODERN.map(Revision::as_str);
         members.set("supportedVersions", &RawJson::of(&versions));
-        members.set("capabilities", &self.offered(Reach::MODERN));
+        members.set("capabilities", &self.offered(reach));
         if let Some(instructions) = &self.instructions {
             members.set("instructions", instructions);
         }
@@ -99,37 +99,30 @@ impl Introduction {
     }
 }
 
-/// How far a client can be reached besides the answers to its requests. Announced list changes
-/// reach everybody who listens.
+/// How far a client can be reached besides the answers to its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reach {
     /// Whether the bridge knows from one request to the next which resources the client watches and
     /// how severe log messages have to be. Modern clients say so in their requests, legacy ones
     /// only once.
     pub is_remembered: bool,
+    /// Whether the bridge finds out by itself that a list has changed, and tells everybody who
+    /// listens. Otherwise that is up to the server.
+    pub hears_of_lists: bool,
 }
 
-impl Reach {
-    /// Of modern clients.
-    pub const MODERN: Self = Self {
-        is_remembered: true,
-    };
-
-    /// Of a legacy client, with or without a session.
-    pub const fn of_legacy(in_session: bool) -> Self {
-        Self {
-            is_remembered: in_session,
-        }
-    }
-}
-
-/// The capabilities without those that do not reach the client. Tasks reach nobody: they live in the
-/// session of the bridge with the upstream.
+/// The capabilities without those that do not reach the client, and with what the bridge adds. Tasks
+/// reach nobody: they live in the session of the bridge with the upstream.
 fn carried(capabilities: &RawJson, reach: Reach) -> RawJson {
     let Some(mut kept) = capabilities.members() else {
         return capabilities.clone();
     };
     kept.remove_where(|key| key == "tasks" || key == "logging" && !reach.is_remembered);
+    if reach.hears_of_lists {
+        for kind in ["tools", "prompts", "resources"] {
+            offer_changes(&mut kept, kind);
+        }
+    }
     let resources = kept.get("resources").unwrap_or_default().to_owned();
     if let Ok(mut offer) = Members::parse(resources.as_bytes())
         && offer.get("subscribe") == Some("true")
@@ -139,6 +132,17 @@ fn carried(capabilities: &RawJson, reach: Reach) -> RawJson {
         kept.set("resources", &offer.write());
     }
     kept.write()
+}
+
+/// Says that changes of a list are told, if there is such a list.
+fn offer_changes(capabilities: &mut Members<'_>, kind: &str) {
+    let offer = capabilities.get(kind).unwrap_or_default().to_owned();
+    if let Ok(mut offer) = Members::parse(offer.as_bytes())
+        && offer.get("listChanged") != Some("true")
+    {
+        offer.set("listChanged", &RawJson::of(&true));
+        capabilities.set(kind, &offer.write());
+    }
 }
 
 /// The same bytes where there are none; nothing if it is no object.
@@ -152,6 +156,12 @@ fn without_icons(info: RawJson) -> Option<RawJson> {
 mod tests {
     use super::*;
     use bytes::Bytes;
+
+    /// Of a client that is told what the server tells.
+    const FAR: Reach = Reach {
+        is_remembered: true,
+        hears_of_lists: false,
+    };
 
     fn introduction(result: &'static str) -> Introduction {
         let result = RawJson::parse(Bytes::from_static(result.as_bytes())).unwrap();
@@ -172,7 +182,7 @@ mod tests {
         ] {
             let upstream = introduction(said);
             assert_eq!(upstream.server_info.as_bytes(), told.as_bytes());
-            let result = upstream.initialize_result(Revision::V2025_11_25, Reach::MODERN);
+            let result = upstream.initialize_result(Revision::V2025_11_25, FAR);
             assert_eq!(result.members().unwrap().get("serverInfo"), Some(told));
         }
     }
@@ -192,10 +202,26 @@ mod tests {
                 r#"{"tools":{"listChanged":true,"x":1.0},"resources":{"subscribe":false},"new":{"a":[]}}"#,
             ),
         ] {
-            let reach = Reach::of_legacy(in_session);
+            let reach = Reach {
+                is_remembered: in_session,
+                ..FAR
+            };
             let result = upstream.initialize_result(Revision::V2025_11_25, reach);
             assert_eq!(result.members().unwrap().get("capabilities"), Some(told));
         }
+    }
+
+    #[test]
+    fn changes_that_the_bridge_finds_out_by_itself_are_offered_for_every_list_that_is_there() {
+        let upstream = introduction(
+            r#"{"capabilities":{"tools":{"listChanged":false,"x":1.0},"prompts":{}},"serverInfo":{}}"#,
+        );
+        let reach = Reach {
+            hears_of_lists: true,
+            ..FAR
+        };
+        let told = r#"{"tools":{"listChanged":true,"x":1.0},"prompts":{"listChanged":true}}"#;
+        assert_eq!(upstream.offered(reach).as_bytes(), told.as_bytes());
     }
 
     #[test]
@@ -203,8 +229,8 @@ mod tests {
         let upstream =
             introduction(r#"{"capabilities":{},"serverInfo":{},"instructions":"Be \u00e9!"}"#);
         for result in [
-            upstream.initialize_result(Revision::V2024_11_05, Reach::MODERN),
-            upstream.discover_result(),
+            upstream.initialize_result(Revision::V2024_11_05, FAR),
+            upstream.discover_result(FAR),
         ] {
             assert_eq!(
                 result.members().unwrap().get("instructions"),

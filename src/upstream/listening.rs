@@ -18,7 +18,6 @@ use super::hearing::{Audience, Wants};
 use super::stream::Stream;
 use super::streamable_http::{Session, StreamableHttp};
 use super::trouble::Trouble;
-use crate::protocol::capabilities::Reach;
 use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Message, Payload, Request, Response};
 use crate::protocol::subscription::{self, Filter};
@@ -335,11 +334,11 @@ impl Upstream {
             return Ok(true);
         };
         if let Some(introduction) = modern? {
-            let offered = introduction.offered(Reach::MODERN);
-            if !subscription::can_be_heard(&offered) {
+            let offered = &introduction.capabilities;
+            if !subscription::can_be_heard(offered) {
                 return Ok(false);
             }
-            let hearing = self.listening.hear_modern(&offered, state);
+            let hearing = self.listening.hear_modern(offered, state);
             stop.run_until_cancelled(hearing).await.unwrap_or(Ok(()))?;
             return Ok(true);
         }
@@ -347,9 +346,9 @@ impl Upstream {
         let introduction = introduction.flatten();
         let introduction =
             introduction.ok_or_else(|| Trouble::Connect("it does not say what it is".into()))?;
-        let offered = introduction.offered(Reach::MODERN);
-        if subscription::can_be_heard(&offered) {
-            self.listening.hear_legacy(&offered, state, stop).await
+        let offered = &introduction.capabilities;
+        if subscription::can_be_heard(offered) {
+            self.listening.hear_legacy(offered, state, stop).await
         } else {
             Ok(false)
         }

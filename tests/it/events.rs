@@ -5,7 +5,8 @@ use mcp_bridge::protocol::sse::{Decoder, Event};
 use serde_json::{Value, json};
 
 use crate::support::Bridge;
-use crate::support::bridge::{house, send};
+use crate::support::bridge::{house, modern_post, send};
+use crate::support::events::Events;
 use crate::support::upstream::Upstream;
 
 /// An open stream of events.
@@ -45,6 +46,34 @@ impl Stream {
                 return data;
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_both_eras_hear_of_a_list_whose_server_never_tells() {
+    let upstream = Upstream::start().await;
+    let soon = [("MCP_BRIDGE__CACHE__LIST_TTL_WITHOUT_EVENTS", "1ms")];
+    let bridge = Bridge::start_with(&["--upstream", upstream.url()], &soon).await;
+    let hello = json!({"protocolVersion": "2025-11-25"});
+    let hello = bridge.rpc("initialize", hello).await.result();
+    let discovered = send(modern_post(&bridge, "server/discover", json!({}))).await;
+    for said in [hello, discovered.result()] {
+        assert_eq!(said["capabilities"]["tools"]["listChanged"], true, "{said}");
+    }
+    let wanted = json!({"notifications": {"toolsListChanged": true}});
+    let modern = modern_post(&bridge, "subscriptions/listen", wanted);
+    let mut modern = Events::of(modern.header("accept", "text/event-stream")).await;
+    let acknowledged = modern.message().await.unwrap();
+    let honoured = &acknowledged["params"]["notifications"]["toolsListChanged"];
+    assert_eq!(*honoured, true, "{acknowledged}");
+    let legacy = bridge.request(Method::GET, "/mcp");
+    let legacy = legacy.header("accept", "text/event-stream");
+    let mut legacy = Events::of(legacy.header("mcp-protocol-version", "2025-11-25")).await;
+    upstream.until_asked("tools/list", 1).await;
+    upstream.add_tool("script__night");
+    for stream in [&mut modern, &mut legacy] {
+        let heard = stream.message().await.unwrap();
+        assert_eq!(heard["method"], "notifications/tools/list_changed");
     }
 }
 

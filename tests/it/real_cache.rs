@@ -8,7 +8,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use crate::support::HomeAssistant;
-use crate::support::bridge::{Bridge, PATIENCE, Reply, send};
+use crate::support::bridge::{Bridge, PATIENCE, Reply, modern_post, send};
+use crate::support::events::Events;
 use crate::support::websocket::Commands;
 
 const CHANGES: usize = 200;
@@ -179,6 +180,34 @@ async fn real_changes_of_any_kind_are_seen_by_the_next_question() {
         kept["hits"].as_u64().unwrap() >= CHANGES as u64 * 4,
         "{kept}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_tools_that_come_and_go_are_told_to_modern_clients() {
+    let ha = HomeAssistant::running();
+    let bridge = ha.bridge().await;
+    let wanted = json!({"notifications": {"toolsListChanged": true}});
+    let listen = modern_post(&bridge, "subscriptions/listen", wanted);
+    let mut stream = Events::of(listen.header("accept", "text/event-stream")).await;
+    stream.message().await.unwrap();
+    let has_tool = async || {
+        let list = bridge.rpc("tools/list", json!({})).await.result();
+        let mut tools = list["tools"].as_array().unwrap().iter();
+        tools.any(|tool| tool["name"] == "script__echo_word")
+    };
+    bridge
+        .until(|status| status["home_assistant"]["events_told"] == true)
+        .await;
+    assert!(has_tool().await);
+    let mut commands = ha.commands().await;
+    for shown in [false, true] {
+        let arguments = json!({"assistants": ["conversation"], "should_expose": shown,
+            "entity_ids": ["script.echo_word"]});
+        commands.run("homeassistant/expose_entity", arguments).await;
+        let heard = stream.message().await.unwrap();
+        assert_eq!(heard["method"], "notifications/tools/list_changed");
+        assert_eq!(has_tool().await, shown);
+    }
 }
 
 /// Waits until the bridge says the same as Home Assistant, also from memory. It hears of a change
