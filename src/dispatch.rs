@@ -13,6 +13,7 @@ mod flights;
 pub mod guard;
 mod held;
 mod journey;
+mod judged;
 mod keys;
 mod lists;
 mod local;
@@ -33,6 +34,7 @@ mod tool_call;
 pub mod tools;
 mod trace;
 mod trial;
+mod waiting;
 mod wishes;
 mod writes;
 

@@ -341,6 +341,11 @@ catalogue! {
         "The bridge is busy and more urgent calls went first; try again in a moment.",
         cause: "The queue was full, and a call of a higher priority came.",
         fix: "Look at the status which client sends so many, raise `queue.max_waiting`, or give this client a higher priority.";
+    UpstreamReplaced = "upstream_replaced", Busy, 503, -32005,
+        "Another server took the place of the one that the call was meant for",
+        "The server behind the bridge was replaced while the call waited; look at the tools again, and call again.",
+        cause: "The configuration names another upstream now. What the client may do was decided by the tools of the one before.",
+        fix: "Nothing; the same call is decided anew.";
     ShuttingDown = "shutting_down", Busy, 503, -32005,
         "The bridge is stopping",
         "The bridge is being stopped or restarted; try again in a few seconds.",

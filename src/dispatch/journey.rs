@@ -43,6 +43,8 @@ pub(super) struct Journey {
     /// What it asks for, if the answer is kept.
     pub question: Option<Question>,
     pub writes: bool,
+    /// The upstream that alone may get it, if there is one.
+    pub bound_to: Option<Arc<Upstream>>,
     pub deadline: Instant,
     /// The client of the call that began it.
     pub context: Context,
@@ -85,14 +87,15 @@ impl Journey {
             let turn = self.turn(&mut waiting, places.as_mut()).await;
             queue.end();
             turn.map_err(|failure| expired(failure, before.take()))?;
+            // Before it is decided which upstream is asked: an answer of one that is replaced meanwhile
+            // is not kept.
+            let ticket = self.question.map(|asked| self.road.answers.begin(asked));
+            let upstream = self.destination()?;
             let turn = waiting.begin();
             if !flight.begin() {
                 break;
             }
-            // Before it is decided which upstream is asked: an answer of one that is replaced meanwhile
-            // is not kept.
-            let ticket = self.question.map(|asked| self.road.answers.begin(asked));
-            let trouble = match self.exchange().await {
+            let trouble = match self.exchange(&upstream).await {
                 Ok(response) => {
                     self.road.journal.exchanged(true);
                     turn.end(Experience::Answered);
@@ -159,10 +162,20 @@ impl Journey {
         }
     }
 
-    async fn exchange(&self) -> Result<Response, Trouble> {
+    /// The upstream in force, if it may get the call.
+    fn destination(&self) -> Result<Arc<Upstream>, Failure> {
         let upstream = self.road.upstream.load_full();
+        match &self.bound_to {
+            Some(only) if !Arc::ptr_eq(only, &upstream) => {
+                Err(Failure::new(Code::UpstreamReplaced))
+            }
+            _ => Ok(upstream),
+        }
+    }
+
+    async fn exchange(&self, upstream: &Upstream) -> Result<Response, Trouble> {
         let (mut span, request, context) =
-            trace::of_exchange(&self.request, &self.context, &upstream);
+            trace::of_exchange(&self.request, &self.context, upstream);
         let exchange = upstream.exchange(&request, &context, self.deadline);
         let answer = if self.writes {
             exchange.await
@@ -174,9 +187,9 @@ impl Journey {
         trace::end_exchange(&mut span, &answer);
         span.end();
         match answer {
-            Ok(_) if !self.is_true(&upstream).await => Err(Trouble::WentDown),
+            Ok(_) if !self.is_true(upstream).await => Err(Trouble::WentDown),
             Ok(response) => Ok(response),
-            Err(trouble) => Err(explained(&upstream, trouble)),
+            Err(trouble) => Err(explained(upstream, trouble)),
         }
     }
 

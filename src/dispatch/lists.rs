@@ -1,5 +1,6 @@
 //! Lists that the bridge asks for by itself: for the rights of a caller, and to tell of changes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 
 use super::answers::List;
 use super::course::Course;
+use super::pipeline::may_ask_anew;
 use super::queue::Effect;
 use super::trial::PATIENCE;
 use super::{Call, Dispatcher, Wishes, local};
@@ -16,6 +18,7 @@ use crate::error::Failure;
 use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Payload, Request};
 use crate::protocol::revision::Revision;
+use crate::upstream::Upstream;
 
 /// Pages of a list of tools that are asked for.
 const MAX_PAGES: usize = 100;
@@ -66,12 +69,18 @@ impl Dispatcher {
                 downstream: None,
                 ..call.clone()
             };
-            let nature = self.screening.nature(&list);
-            let answer = self.recall(&list, &nature, deadline, course).await?;
+            let judged = self.own(&list);
+            let outcome = self.recall(&judged, deadline, course).await;
+            if may_ask_anew(&outcome, deadline) {
+                pages.clear();
+                cursor = None;
+                continue;
+            }
+            let answer = outcome?;
             let Payload::Result(result) = &answer.payload else {
                 break;
             };
-            self.learn(&list.request, result);
+            self.learn(&judged.upstream, &judged.call.request, result);
             pages.push(result.clone());
             cursor = result
                 .members()
@@ -108,10 +117,13 @@ impl Dispatcher {
         })
     }
 
-    /// Learns from the answer to a request for the list of tools or a page of it.
-    pub(super) fn learn(&self, request: &Request, result: &RawJson) {
-        self.screening.learn(request, result);
-        self.mirrors.learn(result);
+    /// Learns from the answer to a request for the list of tools or a page of it, as long as the
+    /// upstream that gave it is in force.
+    pub(super) fn learn(&self, upstream: &Arc<Upstream>, request: &Request, result: &RawJson) {
+        if Arc::ptr_eq(upstream, &self.upstream()) {
+            self.screening.learn(request, result);
+            self.mirrors.learn(result);
+        }
     }
 
     /// Asks for lists again when they may have changed, as long as somebody listens, and when Home
@@ -136,20 +148,20 @@ impl Dispatcher {
     async fn ask_for(&self, list: List) {
         let request = Request::new(Id::number(0), list.method(), None);
         let call = Call::of_the_bridge(request);
-        let nature = self.screening.nature(&call);
-        let Some(question) = self.question(&call, &nature) else {
+        let judged = self.own(&call);
+        let Some(question) = self.question(&judged) else {
             return;
         };
         if self.road.answers.lifetime(question).is_zero() {
             let outcome = {
                 let deadline = call.received + **self.call_timeout.load();
                 let course = Course::default();
-                self.execute(&call, &nature, Some(question), deadline, &course)
+                self.execute(&judged, Some(question), deadline, &course)
                     .await
             };
             match outcome.map(|response| response.payload) {
                 Ok(Payload::Result(result)) if list == List::Tools => {
-                    self.learn(&call.request, &result);
+                    self.learn(&judged.upstream, &judged.call.request, &result);
                 }
                 Ok(_) => {}
                 Err(failure) => {

@@ -1,5 +1,6 @@
 //! The way of a call, readable from top to bottom.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,20 +9,20 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::answers::{Answers, Question};
 use super::cancellation::Cancellations;
-use super::classify::Nature;
 use super::course::Course;
 use super::deduplication::Key;
-use super::flights::{Boarding, Flights, GivenUp, Outcome, Seat};
+use super::flights::{Boarding, Flights, Outcome};
 use super::journey::{Journey, Road};
+use super::judged::Judged;
 use super::keys;
 use super::mirrors::Mirrors;
-use super::queue::{Arrival, Effect};
+use super::queue::Arrival;
 use super::record::{Counters, Record};
 use super::retry::Retries;
 use super::scheduler::{Figures as QueueFigures, Scheduler};
 use super::screening::Screening;
 use super::writes::Writes;
-use super::{Call, Figures, Settings, local, trace};
+use super::{Call, Figures, Settings, local, trace, waiting};
 use crate::cache::{Change, State};
 use crate::error::{Code, Failure, Kind};
 use crate::protocol::capabilities::Reach;
@@ -107,13 +108,44 @@ impl Dispatcher {
             return Ok(answered(call, result?));
         }
         let deadline = call.received + self.patience(call);
+        loop {
+            let judged = self.judge(call, deadline, course).await?;
+            let outcome = self.recall(&judged, deadline, course).await;
+            // An action has lost its place among those of its client: it is told.
+            if judged.acts() || !may_ask_anew(&outcome, deadline) {
+                return outcome;
+            }
+        }
+    }
+
+    /// Decides by the tools of the upstream in force whether the call may be made.
+    async fn judge<'a>(
+        &self,
+        call: &'a Call,
+        deadline: Instant,
+        course: &Course,
+    ) -> Result<Judged<'a>, Failure> {
         if self.screening.needs_list(call) {
             self.list_tools(call, deadline, course).await?;
         }
+        let upstream = self.upstream();
         let screening = Span::part(call.origin.trace.as_ref(), "screening");
         let (call, nature) = self.screening.pass(call, deadline).await?;
         screening.end();
-        self.recall(&call, &nature, deadline, course).await
+        Ok(Judged {
+            call,
+            nature,
+            upstream,
+        })
+    }
+
+    /// A call of the bridge itself, which nobody has to allow.
+    pub(super) fn own<'a>(&self, call: &'a Call) -> Judged<'a> {
+        Judged {
+            upstream: self.upstream(),
+            nature: self.screening.nature(call),
+            call: Cow::Borrowed(call),
+        }
     }
 
     /// How far the client of a call can be reached.
@@ -128,15 +160,15 @@ impl Dispatcher {
     /// The kept answer if it is good enough, that of the upstream otherwise.
     pub(super) async fn recall(
         &self,
-        call: &Call,
-        nature: &Nature,
+        judged: &Judged<'_>,
         deadline: Instant,
         course: &Course,
     ) -> Outcome {
-        let question = self.question(call, nature);
+        let call = &*judged.call;
+        let question = self.question(judged);
         let kept = question.and_then(|asked| self.road.answers.find(asked));
         let (Some(question), Some(kept)) = (question, kept) else {
-            return self.execute(call, nature, question, deadline, course).await;
+            return self.execute(judged, question, deadline, course).await;
         };
         let stale = || {
             course.answered_by(Source::Stale);
@@ -150,23 +182,21 @@ impl Dispatcher {
             }
             State::Expired => {
                 course.answered_by(Source::Memory);
-                self.refresh(call, nature, question, Priority::Background);
+                self.refresh(judged, question, Priority::Background);
                 Ok(answered(call, kept.result))
             }
             State::Outdated if self.is_away() => stale(),
             State::Outdated if lists => {
                 // It goes on when this call has lost its patience.
-                self.refresh(call, nature, question, Self::priority(call));
-                let asked = self.execute(call, nature, Some(question), deadline, course);
+                self.refresh(judged, question, Self::priority(call));
+                let asked = self.execute(judged, Some(question), deadline, course);
                 match timeout(LIST_PATIENCE, asked).await {
                     Ok(outcome) if !in_trouble(&outcome, question) => outcome,
                     _ => stale(),
                 }
             }
             State::Outdated => {
-                let outcome = self
-                    .execute(call, nature, Some(question), deadline, course)
-                    .await;
+                let outcome = self.execute(judged, Some(question), deadline, course).await;
                 if in_trouble(&outcome, question) {
                     stale()
                 } else {
@@ -177,9 +207,9 @@ impl Dispatcher {
     }
 
     /// What the call asks for, if the answer is kept. Who sends a key wants this very call to run.
-    pub(super) fn question(&self, call: &Call, nature: &Nature) -> Option<Question> {
-        let keeps = nature.effect == Effect::Read && call.wishes.idempotency_key.is_none();
-        keeps.then(|| self.asked(call))?
+    pub(super) fn question(&self, judged: &Judged<'_>) -> Option<Question> {
+        let keeps = !judged.acts() && judged.call.wishes.idempotency_key.is_none();
+        keeps.then(|| self.asked(&judged.call))?
     }
 
     /// What the call asks for, for whom its answer is good.
@@ -189,21 +219,23 @@ impl Dispatcher {
     }
 
     /// What another call is recognised by as the same as this one.
-    fn key(&self, call: &Call, nature: &Nature) -> Option<Key> {
-        let distinctions = self.upstream().distinctions();
-        keys::key(call, nature, &self.writes, distinctions)
+    fn key(&self, judged: &Judged<'_>) -> Option<Key> {
+        let distinctions = judged.upstream.distinctions();
+        keys::key(&judged.call, &judged.nature, &self.writes, distinctions)
     }
 
     /// Asks again for what is kept, unless somebody does already; nobody waits for it.
-    fn refresh(&self, call: &Call, nature: &Nature, question: Question, priority: Priority) {
+    fn refresh(&self, judged: &Judged<'_>, question: Question, priority: Priority) {
         let Some(permission) = self.road.answers.may_refresh(question) else {
             return;
         };
-        let call = call.again(priority);
-        let key = self.key(&call, nature);
-        let deadline = call.received + **self.call_timeout.load();
-        if let Boarding::Seated(mut seat) = self.board(&call, nature, Some(question), key, deadline)
-        {
+        let again = Judged {
+            call: Cow::Owned(judged.call.again(priority)),
+            nature: judged.nature.clone(),
+            upstream: judged.upstream.clone(),
+        };
+        let deadline = again.call.received + **self.call_timeout.load();
+        if let Boarding::Seated(mut seat) = self.board(&again, Some(question), deadline) {
             tokio::spawn(async move {
                 // The answer is kept on its way; a trouble is told to those who ask next.
                 let _ = timeout_at(deadline, seat.outcome()).await;
@@ -215,15 +247,13 @@ impl Dispatcher {
     /// Joins an identical execution, or starts one, and waits for the outcome.
     pub(super) async fn execute(
         &self,
-        call: &Call,
-        nature: &Nature,
+        judged: &Judged<'_>,
         question: Option<Question>,
         deadline: Instant,
         course: &Course,
     ) -> Outcome {
         loop {
-            let key = self.key(call, nature);
-            match self.board(call, nature, question, key, deadline) {
+            match self.board(judged, question, deadline) {
                 Boarding::Replayed(outcome) => {
                     self.counters.replayed.add();
                     course.answered_by(Source::Repeated);
@@ -236,7 +266,7 @@ impl Dispatcher {
                     if joined {
                         self.counters.joined.add();
                     }
-                    let outcome = wait(seat, nature, call.received, deadline).await;
+                    let outcome = waiting::wait(seat, judged, deadline).await;
                     // Who joined somebody with less patience goes on alone.
                     let gave_up =
                         |f: &Failure| f.code.entry().kind == Kind::Busy && !f.outcome_unknown;
@@ -267,12 +297,11 @@ impl Dispatcher {
     /// Joins an identical execution, or starts one.
     fn board(
         &self,
-        call: &Call,
-        nature: &Nature,
+        judged: &Judged<'_>,
         question: Option<Question>,
-        key: Option<Key>,
         deadline: Instant,
     ) -> Boarding {
+        let Judged { call, nature, .. } = judged;
         let arrival = Arrival {
             client: call.client.name.clone(),
             priority: Self::priority(call),
@@ -280,13 +309,14 @@ impl Dispatcher {
             effect: nature.effect.clone(),
             cost: nature.cost,
         };
-        let writes = nature.effect != Effect::Read;
+        let writes = judged.acts();
         let journey = Journey {
             road: self.road.clone(),
             request: call.request.clone(),
             class: class_of(&call.request),
             question,
             writes,
+            bound_to: judged.bound_to(),
             deadline,
             context: Context {
                 client: call.client.name.clone(),
@@ -297,6 +327,7 @@ impl Dispatcher {
             },
         };
         let kind = question.map(|asked| asked.kind);
+        let key = self.key(judged);
         self.flights
             .board(key, kind, writes, |flight| journey.go(arrival, flight))
     }
@@ -313,9 +344,7 @@ impl Dispatcher {
         if let Payload::Result(result) = &answer.payload
             && call.request.method == "tools/list"
         {
-            if Arc::ptr_eq(upstream, &self.upstream()) {
-                self.learn(&call.request, result);
-            }
+            self.learn(upstream, &call.request, result);
             if let Some(shown) = self.screening.listed(call, result) {
                 answer = answer.with_result(shown);
             }
@@ -411,6 +440,12 @@ fn answered(call: &Call, result: RawJson) -> Response {
     Response::new(Some(call.request.id.clone()), Payload::Result(result))
 }
 
+/// Whether a question that another upstream has to be asked still has the time for that.
+pub(super) fn may_ask_anew(outcome: &Outcome, deadline: Instant) -> bool {
+    let replaced = |failure: &Failure| failure.code == Code::UpstreamReplaced;
+    outcome.as_ref().is_err_and(replaced) && Instant::now() < deadline
+}
+
 /// Whether an older answer is better than this one. What the upstream says of a list is its trouble,
 /// never a fault of the question.
 fn in_trouble(outcome: &Outcome, question: Question) -> bool {
@@ -418,45 +453,10 @@ fn in_trouble(outcome: &Outcome, question: Question) -> bool {
         Ok(response) => {
             matches!(response.payload, Payload::Error(_)) && question.kind.items().is_some()
         }
+        // What is kept is that of the one before.
+        Err(failure) if failure.code == Code::UpstreamReplaced => false,
         Err(failure) => matches!(failure.code.entry().kind, Kind::Busy | Kind::Upstream),
     }
-}
-
-/// Waits for the outcome, for as long as this caller can. An execution that reads or has not begun
-/// ends by itself at its deadline, so that the breaker learns of it and the caller of what it met;
-/// one that writes goes on without its callers.
-async fn wait(mut seat: Seat, nature: &Nature, received: Instant, deadline: Instant) -> Outcome {
-    if let Ok(outcome) = timeout_at(deadline, seat.outcome()).await {
-        return outcome;
-    }
-    if !seat.joined && (nature.effect == Effect::Read || !seat.is_running()) {
-        let slack = Duration::from_secs(1);
-        if let Ok(outcome) = timeout_at(deadline + slack, seat.outcome()).await {
-            return outcome;
-        }
-    }
-    let seconds = received.elapsed().as_secs_f64();
-    let outcome_unknown = nature.effect != Effect::Read;
-    Err(match seat.give_up() {
-        GivenUp::Nothing => {
-            Failure::with(Code::DeadlineWaiting, format_args!("waited {seconds:.1} s"))
-        }
-        GivenUp::Running(since) => {
-            let running = since.elapsed().as_secs_f64();
-            let why = format_args!("no answer for {running:.1} s, {seconds:.1} s in all");
-            Failure {
-                outcome_unknown,
-                ..Failure::with(Code::Timeout, why)
-            }
-        }
-        GivenUp::MayRun => {
-            let why = format_args!("no answer for {seconds:.1} s in all");
-            Failure {
-                outcome_unknown,
-                ..Failure::with(Code::Timeout, why)
-            }
-        }
-    })
 }
 
 /// Calls whose durations can be compared.

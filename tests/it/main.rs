@@ -48,6 +48,7 @@ mod real_home_assistant;
 mod real_restart;
 mod real_setup;
 mod reload;
+mod replacement;
 mod restarts;
 mod rights;
 mod sdk_clients;

@@ -1,60 +1,14 @@
 //! The configuration changes while the bridge runs.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use mcp_bridge::demo::{DemoHouse, Fault};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use crate::support::Bridge;
-use crate::support::bridge::{PATIENCE, Reply, house, send};
+use crate::support::bridge::{PATIENCE, house, send};
+use crate::support::configured::Configured;
 use crate::support::upstream::Upstream;
-
-/// A configuration file, and a bridge that was started with it.
-struct Configured {
-    bridge: Bridge,
-    file: PathBuf,
-    _folder: TempDir,
-}
-
-impl Configured {
-    async fn start(text: &str) -> Self {
-        Self::start_with(text, &[]).await
-    }
-
-    async fn start_with(text: &str, environment: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("bridge.yaml");
-        std::fs::write(&file, text).unwrap();
-        let args = ["--config", file.to_str().unwrap()];
-        Self {
-            bridge: Bridge::start_with(&args, environment).await,
-            file,
-            _folder: folder,
-        }
-    }
-
-    fn write(&self, text: &str) {
-        std::fs::write(&self.file, text).unwrap();
-    }
-
-    /// Writes the file and lets it be read.
-    async fn reload(&self, text: &str) -> Reply {
-        self.write(text);
-        self.admin(http::Method::POST, "/api/reload").await
-    }
-
-    async fn admin(&self, method: http::Method, path: &str) -> Reply {
-        send(self.bridge.admin_request(method, path)).await
-    }
-
-    async fn configuration(&self) -> Value {
-        let status = self.admin(http::Method::GET, "/api/status").await;
-        status.json()["configuration"].clone()
-    }
-}
 
 fn max_waiting(status: &Value) -> &Value {
     &status["calls"]["queue"]["max_waiting"]

@@ -2,6 +2,7 @@
 
 pub(crate) mod announcer;
 pub(crate) mod bridge;
+pub(crate) mod configured;
 pub(crate) mod conformance;
 pub(crate) mod core;
 pub(crate) mod events;

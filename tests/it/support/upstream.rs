@@ -16,7 +16,7 @@ pub(crate) struct Upstream(Arc<Inner>);
 
 struct Inner {
     url: String,
-    tools: Mutex<Vec<String>>,
+    tools: Mutex<Vec<Value>>,
     state: Mutex<String>,
     broken: AtomicBool,
     asked: watch::Sender<Vec<String>>,
@@ -28,7 +28,7 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = Self(Arc::new(Inner {
             url: format!("http://{}/mcp", listener.local_addr().unwrap()),
-            tools: Mutex::new(vec!["demo__GetLiveContext".to_owned()]),
+            tools: Mutex::new(vec![tool("demo__GetLiveContext")]),
             state: Mutex::new("off".to_owned()),
             broken: AtomicBool::new(false),
             asked: watch::Sender::new(Vec::new()),
@@ -45,7 +45,14 @@ impl Upstream {
     }
 
     pub(crate) fn add_tool(&self, name: &str) {
-        self.0.tools.lock().unwrap().push(name.to_owned());
+        self.0.tools.lock().unwrap().push(tool(name));
+    }
+
+    /// A tool of which the server says that it only looks.
+    pub(crate) fn add_looking_tool(&self, name: &str) {
+        let mut tool = tool(name);
+        tool["annotations"] = json!({"readOnlyHint": true});
+        self.0.tools.lock().unwrap().push(tool);
     }
 
     pub(crate) fn set_state(&self, state: &str) {
@@ -74,6 +81,10 @@ impl Upstream {
     }
 }
 
+fn tool(name: &str) -> Value {
+    json!({"name": name, "inputSchema": {"type": "object"}})
+}
+
 async fn answer(State(upstream): State<Upstream>, Json(message): Json<Value>) -> Json<Value> {
     let inner = &upstream.0;
     let method = message["method"].as_str().unwrap_or_default().to_owned();
@@ -86,10 +97,7 @@ async fn answer(State(upstream): State<Upstream>, Json(message): Json<Value>) ->
             "serverInfo": {"name": "test", "version": "1"},
         }),
         "tools/list" if inner.broken.load(Ordering::Relaxed) => Value::Null,
-        "tools/list" => {
-            let tool = |name: String| json!({"name": name, "inputSchema": {"type": "object"}});
-            json!({"tools": tools.into_iter().map(tool).collect::<Vec<_>>()})
-        }
+        "tools/list" => json!({"tools": tools}),
         "tools/call" => json!({"content": [{"type": "text", "text": state}], "isError": false}),
         _ => json!({}),
     };
