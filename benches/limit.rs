@@ -120,7 +120,7 @@ fn dispatcher(house: &DemoHouse, limit: limit::Settings) -> (Arc<Dispatcher>, Ar
         },
         approval_timeout: minute,
     };
-    let dispatcher = Dispatcher::new(settings, upstream.clone());
+    let dispatcher = Dispatcher::new(settings, upstream.clone(), Arc::default());
     (Arc::new(dispatcher), upstream)
 }
 

@@ -23,6 +23,7 @@ use crate::homeassistant::{LocateError, OwnApp};
 use crate::http::{self, Bridge, Configuration, Current, Guard, Reloading};
 use crate::server::{self, Listener, Tls, TlsError};
 use crate::telemetry;
+use crate::telemetry::audit::{Audit, Writer as AuditWriter};
 use crate::upstream::Trouble;
 use crate::upstream::http_client::HttpClient;
 use follow::Follower;
@@ -80,6 +81,8 @@ pub struct App {
     live: Arc<Live>,
     reloading: Reloading,
     tasks: TaskTracker,
+    /// Those that end after all others.
+    last: TaskTracker,
     stop: CancellationToken,
     task_ended: CancellationToken,
     house: Option<DemoHouse>,
@@ -97,12 +100,7 @@ impl App {
         environment: Environment,
     ) -> Result<Self, StartError> {
         let settings = loaded.settings.clone();
-        let lan = bind("listen", settings.listen).await?;
-        let admin = bind("admin_listen", settings.admin_listen).await?;
-        let metrics = match settings.metrics_listen {
-            Some(address) => Some(bind("metrics.listen", address).await?),
-            None => None,
-        };
+        let sockets = Sockets::bind(&settings).await?;
         let registry = Registry::new(&settings.data);
         let secret = registry.secret()?;
         let operators = Admin::open(settings.admin_token, settings.access.brake, &registry)?;
@@ -120,7 +118,13 @@ impl App {
         let (reached, house) = find_upstream(settings.demo, &settings.upstream).await?;
         let (house, demo) = house.unzip();
         let own_app = own_app(&settings)?;
-        let dispatcher = Arc::new(Dispatcher::new(settings.dispatch, reached.upstream.clone()));
+        let (audit, audit_writer) = Audit::new(settings.audit, &settings.data);
+        let audit = Arc::new(audit);
+        let dispatcher = Arc::new(Dispatcher::new(
+            settings.dispatch,
+            reached.upstream.clone(),
+            audit.clone(),
+        ));
         let (told, state) = watch::channel(Configuration::at_start());
         let (wanted, wishes) = mpsc::channel(1);
         let reloading = Reloading::new(state, wanted);
@@ -136,10 +140,11 @@ impl App {
             dispatcher: dispatcher.clone(),
             reloading: reloading.clone(),
             lan: http::Lan {
-                address: lan.1,
+                address: sockets.lan.1,
                 tls: tls.is_some(),
             },
             own_app,
+            data: settings.data,
             secret,
         }));
         let (server, server_settings) = watch::channel(settings.server);
@@ -150,6 +155,7 @@ impl App {
             registry,
             bridge,
             dispatcher: dispatcher.clone(),
+            audit,
             reached,
             server,
             drain_timeout: ArcSwap::from_pointee(settings.drain_timeout),
@@ -157,21 +163,17 @@ impl App {
             wanted: Mutex::new(settings.upstream),
         });
         let app = Self {
-            lan: lan.1,
-            admin: admin.1,
+            lan: sockets.lan.1,
+            admin: sockets.admin.1,
             live: live.clone(),
             reloading,
             tasks: TaskTracker::new(),
+            last: TaskTracker::new(),
             stop: CancellationToken::new(),
             task_ended: CancellationToken::new(),
             house,
         };
-        let metrics_address = metrics.as_ref().map(|(_, address)| *address);
-        let sockets = Sockets {
-            lan: lan.0,
-            admin: admin.0,
-            metrics: metrics.map(|(socket, _)| socket),
-        };
+        let metrics = sockets.metrics.as_ref().map(|(_, address)| *address);
         app.listen(
             sockets,
             &server_settings,
@@ -179,21 +181,27 @@ impl App {
             tls.clone(),
         );
         app.spawn(reach::tend(in_force, dispatcher, app.stop.clone()));
+        app.spawn_on(&app.last, write_audit(audit_writer));
         let follower = Follower::new(live, flags, environment, loaded, told);
         app.spawn(follower.run(wishes, app.stop.clone()));
         app.spawn_upkeep(&access, tls);
-        let (upstream, way) = app.live.reached();
+        app.announce(metrics);
+        access.warn_if_open();
+        Ok(app)
+    }
+
+    /// Says in the log where the bridge is, and what is behind it.
+    fn announce(&self, metrics: Option<SocketAddr>) {
+        let (upstream, way) = self.live.reached();
         tracing::info!(
-            lan = %app.lan,
-            admin = %app.admin,
-            metrics = metrics_address.map(tracing::field::display),
+            lan = %self.lan,
+            admin = %self.admin,
+            metrics = metrics.map(tracing::field::display),
             upstream = upstream.address(),
             way = way.name(),
             "MCP Bridge {} is ready",
             env!("CARGO_PKG_VERSION")
         );
-        access.warn_if_open();
-        Ok(app)
     }
 
     /// The way of its calls.
@@ -228,6 +236,9 @@ impl App {
             self.stop.cancel();
             self.tasks.close();
             self.tasks.wait().await;
+            self.live.audit.close();
+            self.last.close();
+            self.last.wait().await;
             if let Some(house) = self.house {
                 house.stop().await;
             }
@@ -269,14 +280,14 @@ impl App {
         let without_tls = http::without_tls(bridge.clone());
         self.serve(Listener {
             tls: tls.map(|tls| (tls, without_tls)),
-            ..listener(sockets.lan, http::lan(bridge.clone()))
+            ..listener(sockets.lan.0, http::lan(bridge.clone()))
         });
         let guard = ingress_peer.map_or(Guard::Token, |_| Guard::Ingress);
         self.serve(Listener {
             only_peer: ingress_peer,
-            ..listener(sockets.admin, http::admin(bridge.clone(), guard))
+            ..listener(sockets.admin.0, http::admin(bridge.clone(), guard))
         });
-        if let Some(metrics) = sockets.metrics {
+        if let Some((metrics, _)) = sockets.metrics {
             self.serve(listener(metrics, http::for_metrics(bridge.clone())));
         }
     }
@@ -301,9 +312,13 @@ impl App {
 
     /// Starts a task that lasts as long as the bridge.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_on(&self.tasks, task);
+    }
+
+    fn spawn_on(&self, tasks: &TaskTracker, task: impl Future<Output = ()> + Send + 'static) {
         // A guard, since a task that panics ends as well.
         let ended = self.task_ended.clone().drop_guard();
-        self.tasks.spawn(async move {
+        tasks.spawn(async move {
             let _ended = ended;
             task.await;
         });
@@ -319,17 +334,30 @@ fn own_app(settings: &Settings) -> Result<Option<OwnApp>, StartError> {
     Ok(Some(OwnApp::new(supervisor, client)))
 }
 
+/// A socket, with the address that the system has given it.
+type Bound = (TcpListener, SocketAddr);
+
 /// What was bound.
 struct Sockets {
-    lan: TcpListener,
-    admin: TcpListener,
-    metrics: Option<TcpListener>,
+    lan: Bound,
+    admin: Bound,
+    metrics: Option<Bound>,
 }
 
-async fn bind(
-    setting: &'static str,
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), StartError> {
+impl Sockets {
+    async fn bind(settings: &Settings) -> Result<Self, StartError> {
+        Ok(Self {
+            lan: bind("listen", settings.listen).await?,
+            admin: bind("admin_listen", settings.admin_listen).await?,
+            metrics: match settings.metrics_listen {
+                Some(address) => Some(bind("metrics.listen", address).await?),
+                None => None,
+            },
+        })
+    }
+}
+
+async fn bind(setting: &'static str, address: SocketAddr) -> Result<Bound, StartError> {
     let fault = |source| StartError::Bind {
         setting,
         address,
@@ -338,6 +366,13 @@ async fn bind(
     let listener = server::bind(address).await.map_err(fault)?;
     let bound = listener.local_addr().map_err(fault)?;
     Ok((listener, bound))
+}
+
+/// Writes the audit until it is closed. It waits for the disk, so it has a thread of its own.
+async fn write_audit(writer: AuditWriter) {
+    if tokio::task::spawn_blocking(|| writer.run()).await.is_err() {
+        tracing::error!("the audit has broken off");
+    }
 }
 
 /// Says now and then how much of the log was left out.

@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and with which exit code it ends.
 
+mod audit;
 mod check;
 mod config;
 mod explain;
@@ -64,6 +65,8 @@ enum Command {
     /// Show and set what a client may do
     #[command(subcommand)]
     Rights(rights::Command),
+    /// Say who had what done
+    Audit(audit::Arguments),
     /// Say what would become of a call, and which rule decides, without making it
     Explain(explain::Arguments),
 }
@@ -98,6 +101,7 @@ pub fn run() -> ExitCode {
         Command::Config(command) => config::run(&command),
         Command::Token(args) => token::run(&args.command),
         Command::Rights(command) => rights::run(&command),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
     };
     match done {

@@ -56,6 +56,8 @@ pub struct Settings {
     pub dispatch: dispatch::Settings,
     /// Logs.
     pub telemetry: telemetry::Settings,
+    /// What is written down of calls.
+    pub audit: telemetry::audit::Settings,
     /// All of it as it was written, with the places that it comes from.
     pub in_force: Vec<http::InForce>,
 }

@@ -3,6 +3,7 @@
 mod answers;
 pub mod approvals;
 pub mod arguments;
+mod audited;
 mod cancellation;
 pub mod classify;
 mod control;

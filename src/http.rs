@@ -32,6 +32,7 @@ mod streams;
 mod websocket;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,6 +96,8 @@ pub struct Parts {
     pub lan: Lan,
     /// What the Supervisor knows of the bridge, and does for it, where there is one.
     pub own_app: Option<OwnApp>,
+    /// The data folder, in which the audit is.
+    pub data: PathBuf,
     /// Signs session ids.
     pub secret: [u8; 32],
 }
@@ -122,6 +125,7 @@ pub struct Bridge {
     lan: Lan,
     reloading: Reloading,
     own_app: Option<OwnApp>,
+    data: PathBuf,
     started: Instant,
     stopping: CancellationToken,
     asked: Arc<asked::Asked>,
@@ -143,6 +147,7 @@ impl Bridge {
             reloading,
             lan,
             own_app,
+            data,
             secret,
         } = parts;
         let (started, stopping) = (Instant::now(), CancellationToken::new());
@@ -154,6 +159,7 @@ impl Bridge {
             reloading,
             lan,
             own_app,
+            data,
             started,
             stopping,
             asked: Arc::default(),

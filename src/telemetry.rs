@@ -1,12 +1,14 @@
-//! What the bridge tells about itself: logs, and what happened lately.
+//! What the bridge tells about itself: logs, what happened lately, and who had what done.
 
 mod history;
 mod journal;
 mod lines;
+mod redaction;
 mod refusals;
 mod repeats;
 mod series;
 
+pub mod audit;
 pub mod metrics;
 pub mod spans;
 
@@ -26,6 +28,7 @@ use url::Url;
 pub use history::{Call, Outcome, Source};
 pub use journal::{ClientFigures, Hour, Journal};
 pub use lines::{Line, Lines};
+pub use redaction::{Redaction, hide_tokens};
 pub use refusals::Refusal;
 use repeats::Repeats;
 

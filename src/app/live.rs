@@ -13,6 +13,7 @@ use crate::config::{self, Settings};
 use crate::dispatch::Dispatcher;
 use crate::homeassistant::{Located, Way};
 use crate::http::{Bridge, Current};
+use crate::telemetry::audit::Audit;
 use crate::upstream::Upstream;
 use crate::{server, telemetry};
 
@@ -24,6 +25,7 @@ pub(super) struct Live {
     pub(super) registry: Registry,
     pub(super) bridge: Arc<Bridge>,
     pub(super) dispatcher: Arc<Dispatcher>,
+    pub(super) audit: Arc<Audit>,
     pub(super) reached: watch::Sender<Reached>,
     pub(super) server: watch::Sender<server::Settings>,
     pub(super) drain_timeout: ArcSwap<Duration>,
@@ -49,6 +51,7 @@ impl Live {
             access,
             dispatch,
             telemetry,
+            audit,
             in_force,
             // These are read at the start only: `config::AT_START`.
             tls: _,
@@ -72,6 +75,7 @@ impl Live {
         });
         self.access.configure(access);
         self.dispatcher.configure(&dispatch);
+        self.audit.configure(audit);
         telemetry::set_levels(telemetry.levels);
         Ok(())
     }

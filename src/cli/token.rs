@@ -119,14 +119,18 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn registry(&self) -> anyhow::Result<Registry> {
+        Ok(Registry::new(self.folder()?))
+    }
+
+    /// The data folder.
+    pub(super) fn folder(&self) -> anyhow::Result<PathBuf> {
         let flags = Flags {
             data: self.data.clone(),
             config: self.config.clone(),
             profile: self.profile,
             ..Flags::default()
         };
-        let folder = config::data_folder(&flags, &Environment::of_process())?;
-        Ok(Registry::new(folder))
+        Ok(config::data_folder(&flags, &Environment::of_process())?)
     }
 }
 

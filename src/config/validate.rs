@@ -12,7 +12,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use url::{Position, Url};
 
-use super::file::{Arguments, Cache, Config, Limits, Metrics, Queue, Secret, Tls, Traces};
+use super::file::{Arguments, Audit, Cache, Config, Limits, Metrics, Queue, Secret, Tls, Traces};
 use super::sources::Environment;
 use super::{ConfigError, Fault, Settings, Upstream, file};
 use crate::homeassistant::{Address, Supervisor, Wish};
@@ -191,6 +191,7 @@ pub(super) fn settings(
             format: config.log_format,
             collector,
         },
+        audit: audit_settings(config.audit),
         in_force: Vec::new(),
     })
 }
@@ -203,6 +204,20 @@ fn collector(traces: &Traces, faults: &mut Faults<'_>) -> Option<Url> {
         faults.add("traces.collector", what);
     }
     faults.url("traces.collector", collector)
+}
+
+fn audit_settings(audit: Audit) -> telemetry::audit::Settings {
+    telemetry::audit::Settings {
+        enabled: audit.enabled,
+        reads: audit.reads,
+        arguments: audit.arguments,
+        redact: audit.redact,
+        bounds: telemetry::audit::Bounds {
+            file_size: audit.file_size,
+            files: audit.files,
+            days: audit.days,
+        },
+    }
 }
 
 const fn server_settings(limits: &Limits) -> server::Settings {
@@ -361,6 +376,11 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
     faults.expect_time("limits.connect_timeout", limits.connect_timeout);
     faults.expect_time("limits.response_timeout", limits.response_timeout);
     faults.expect_time("limits.session_idle", limits.session_idle);
+    faults.expect_at_least("audit.file_size", config.audit.file_size, 4 << 10);
+    faults.expect_within("audit.files", config.audit.files, 0..=10_000);
+    if config.audit.days == 0 {
+        faults.add("audit.days", "it must be at least 1");
+    }
     if config.access.networks.is_empty() {
         faults.add(
             "access.networks",

@@ -53,12 +53,12 @@ pub struct Question {
 }
 
 /// What is known about a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// A person agreed. It counted for this time.
-    Yes,
-    /// A person refused.
-    No,
+    /// This person agreed. It counted for this time.
+    Yes(Arc<str>),
+    /// This person refused.
+    No(Arc<str>),
     /// Nobody has said anything yet.
     Waiting,
     /// Too many questions wait already; this one is not put.
@@ -78,11 +78,11 @@ pub struct Request {
     pub until: Instant,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Waiting,
-    Yes,
-    No,
+    Yes(Arc<str>),
+    No(Arc<str>),
 }
 
 /// All questions that count.
@@ -115,11 +115,11 @@ impl Approvals {
                 request.until = now + self.settings.wait;
                 Answer::Waiting
             }
-            Some((_, State::No)) => Answer::No,
-            Some((request, State::Yes)) => {
-                let id = request.id;
+            Some((_, State::No(by))) => Answer::No(by.clone()),
+            Some((request, State::Yes(by))) => {
+                let (id, by) = (request.id, by.clone());
                 self.requests.remove(&id);
-                Answer::Yes
+                Answer::Yes(by)
             }
             None => self.put(now, question),
         }
@@ -145,16 +145,16 @@ impl Approvals {
     }
 
     /// A person answers; says what was asked, or nothing if that question does not wait (any more).
-    pub fn decide(&mut self, now: Instant, id: u64, agreed: bool) -> Option<Question> {
+    pub fn decide(&mut self, now: Instant, id: u64, agreed: bool, by: &str) -> Option<Question> {
         self.expire(now);
         let (request, state) = self.requests.get_mut(&id)?;
         if *state != State::Waiting {
             return None;
         }
         let (said, counts) = if agreed {
-            (State::Yes, self.settings.yes)
+            (State::Yes(by.into()), self.settings.yes)
         } else {
-            (State::No, self.settings.no)
+            (State::No(by.into()), self.settings.no)
         };
         *state = said;
         request.until = now + counts;
@@ -206,9 +206,9 @@ mod tests {
         assert_eq!(approvals.ask(now, &other), Answer::Waiting);
         let waiting = approvals.waiting(now);
         assert_eq!(waiting.len(), 2);
-        assert!(approvals.decide(now, waiting[0].id, true).is_some());
+        assert!(approvals.decide(now, waiting[0].id, true, "Anna").is_some());
         assert_eq!(approvals.ask(now, &other), Answer::Waiting);
-        assert_eq!(approvals.ask(now, &this), Answer::Yes);
+        assert_eq!(approvals.ask(now, &this), Answer::Yes("Anna".into()));
         assert_eq!(
             approvals.ask(now, &this),
             Answer::Waiting,
@@ -222,8 +222,11 @@ mod tests {
         let (mut approvals, now) = approvals();
         let this = question("a", 1);
         approvals.ask(now, &this);
-        assert!(approvals.decide(now, 1, false).is_some());
-        assert_eq!(approvals.ask(now + 59 * SECOND, &this), Answer::No);
+        assert!(approvals.decide(now, 1, false, "Anna").is_some());
+        assert_eq!(
+            approvals.ask(now + 59 * SECOND, &this),
+            Answer::No("Anna".into())
+        );
         assert!(approvals.waiting(now).is_empty());
         assert_eq!(approvals.ask(now + 60 * SECOND, &this), Answer::Waiting);
     }
@@ -232,13 +235,13 @@ mod tests {
     fn what_was_answered_or_is_over_cannot_be_answered() {
         let (mut approvals, now) = approvals();
         let this = question("a", 1);
-        assert!(approvals.decide(now, 1, true).is_none());
+        assert!(approvals.decide(now, 1, true, "Anna").is_none());
         approvals.ask(now, &this);
-        assert!(approvals.decide(now, 1, false).is_some());
-        assert!(approvals.decide(now, 1, true).is_none());
+        assert!(approvals.decide(now, 1, false, "Anna").is_some());
+        assert!(approvals.decide(now, 1, true, "Anna").is_none());
         approvals.ask(now, &question("a", 2));
         let late = now + Duration::from_mins(10);
-        assert!(approvals.decide(late, 2, true).is_none());
+        assert!(approvals.decide(late, 2, true, "Anna").is_none());
     }
 
     #[test]
@@ -246,7 +249,7 @@ mod tests {
         let (mut approvals, now) = approvals();
         let this = question("a", 1);
         approvals.ask(now, &this);
-        approvals.decide(now, 1, true);
+        approvals.decide(now, 1, true, "Anna");
         assert_eq!(
             approvals.ask(now + Duration::from_mins(2), &this),
             Answer::Waiting

@@ -73,8 +73,9 @@ impl Dispatcher {
         self.screening.approvals()
     }
 
-    /// A person agrees to a call, or refuses it; says to which, or nothing if it does not wait.
-    pub fn approve(&self, id: u64, agreed: bool) -> Option<Question> {
-        self.screening.approve(id, agreed)
+    /// A person of this name agrees to a call, or refuses it; says to which, or nothing if it does not
+    /// wait.
+    pub fn approve(&self, id: u64, agreed: bool, by: &str) -> Option<Question> {
+        self.screening.approve(id, agreed, by)
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Course(Mutex<State>);
 struct State {
     source: Source,
     flight: Option<Arc<Flight>>,
+    looks: Option<bool>,
+    decided_by: Option<Arc<str>>,
 }
 
 impl Default for State {
@@ -23,6 +25,8 @@ impl Default for State {
         Self {
             source: Source::Upstream,
             flight: None,
+            looks: None,
+            decided_by: None,
         }
     }
 }
@@ -36,6 +40,10 @@ pub(super) struct Report {
     pub waited: Option<Duration>,
     /// How long the upstream had it, if it got it at all.
     pub at_upstream: Option<Duration>,
+    /// Whether it only looks, once that is known.
+    pub looks: Option<bool>,
+    /// The person who has agreed to it or refused it, where one was asked.
+    pub decided_by: Option<Arc<str>>,
 }
 
 impl Course {
@@ -46,44 +54,57 @@ impl Course {
         } else {
             Source::Upstream
         };
-        let flight = Some(seat.flight().clone());
-        *self.state() = State { source, flight };
+        self.goes(source, Some(seat.flight().clone()));
     }
 
     /// The call needs no execution (any more).
     pub(super) fn answered_by(&self, source: Source) {
-        let flight = None;
-        *self.state() = State { source, flight };
+        self.goes(source, None);
+    }
+
+    /// It is known what the call does. What was asked until then was about the tool, not its use.
+    pub(super) fn screened(&self, looks: bool) {
+        *self.state() = State {
+            looks: Some(looks),
+            ..State::default()
+        };
+    }
+
+    /// A person has agreed to it or refused it.
+    pub(super) fn decided_by(&self, person: Arc<str>) {
+        self.state().decided_by = Some(person);
     }
 
     /// What there is to say of a call that came at `received` and is over.
     pub(super) fn report(&self, received: Instant, is_answered: bool) -> Report {
-        let State { source, flight } = &*self.state();
-        let at_upstream = flight.as_ref().and_then(|flight| flight.at_upstream());
-        match (flight, at_upstream) {
-            (Some(_), Some((since, took))) => Report {
-                source: *source,
-                waited: Some(since.saturating_duration_since(received)),
-                at_upstream: Some(took),
-            },
+        let state = self.state();
+        let source = state.source;
+        let at_upstream = state.flight.as_ref().map(|flight| flight.at_upstream());
+        let (source, waited, at_upstream) = match at_upstream {
+            Some(Some((since, took))) => {
+                let waited = since.saturating_duration_since(received);
+                (source, Some(waited), Some(took))
+            }
             // Somebody else's answer came while it stood in the queue.
-            (Some(_), None) if is_answered => Report::of(Source::Memory, None),
-            (Some(_), None) => Report::of(*source, Some(received.elapsed())),
-            (None, _) => Report::of(*source, None),
+            Some(None) if is_answered => (Source::Memory, None, None),
+            Some(None) => (source, Some(received.elapsed()), None),
+            None => (source, None, None),
+        };
+        Report {
+            source,
+            waited,
+            at_upstream,
+            looks: state.looks,
+            decided_by: state.decided_by.clone(),
         }
+    }
+
+    fn goes(&self, source: Source, flight: Option<Arc<Flight>>) {
+        let mut state = self.state();
+        (state.source, state.flight) = (source, flight);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Report {
-    const fn of(source: Source, waited: Option<Duration>) -> Self {
-        Self {
-            source,
-            waited,
-            at_upstream: None,
-        }
     }
 }

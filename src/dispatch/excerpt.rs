@@ -1,11 +1,11 @@
 //! As much of arguments and answers as people want to see in the history, and nothing secret.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::flights::Outcome;
 use crate::error::Code;
 use crate::protocol::message::{Payload, Response};
-use crate::telemetry;
+use crate::telemetry::{self, Redaction};
 
 /// Bytes of arguments that are kept.
 const MAX_ARGUMENTS: usize = 500;
@@ -15,20 +15,14 @@ const MAX_ANSWER: usize = 1000;
 const MAX_DETAIL: usize = 300;
 /// Larger arguments are not taken apart.
 const MAX_PARSED: usize = 16 << 10;
-/// Arguments whose values are nobody's business, by a part of their names.
-const SECRETS: [&str; 6] = ["code", "pin", "password", "passcode", "token", "secret"];
 
 /// The beginning of arguments, as JSON.
 pub(super) fn arguments(raw: &str) -> String {
-    let parsed = (raw.len() <= MAX_PARSED).then(|| serde_json::from_str::<Map<String, Value>>(raw));
+    let parsed = (raw.len() <= MAX_PARSED).then(|| serde_json::from_str(raw));
     match parsed {
-        Some(Ok(mut arguments)) => {
-            for (name, value) in &mut arguments {
-                if is_secret(name) {
-                    *value = "•••".into();
-                }
-            }
-            cut(&Value::Object(arguments).to_string(), MAX_ARGUMENTS)
+        Some(Ok(arguments @ Value::Object(_))) => {
+            let shown = Redaction::default().hide(arguments);
+            cut(&shown.to_string(), MAX_ARGUMENTS)
         }
         _ => format!("{} bytes", raw.len()),
     }
@@ -67,12 +61,6 @@ pub(super) fn outcome(outcome: &Outcome) -> (telemetry::Outcome, Option<Code>, O
             (Failed, Some(failure.code), detail)
         }
     }
-}
-
-fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.split(['_', '-', '.'])
-        .any(|part| SECRETS.contains(&part))
 }
 
 fn cut(text: &str, most: usize) -> String {

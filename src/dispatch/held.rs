@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::approvals::{Answer, Approvals, Question, Request};
+use super::course::Course;
 use crate::error::{Code, Failure};
 
 /// The questions to persons, and the calls that wait for the answers.
@@ -34,7 +35,8 @@ impl Held {
         self.patience.store(Arc::new(patience));
     }
 
-    /// Waits until a person has agreed. A fifth of the caller's time is left for the call itself.
+    /// Waits until a person has agreed, and notes who has decided. A fifth of the caller's time is left
+    /// for the call itself.
     ///
     /// # Errors
     /// [`Code::ApprovalPending`] when it took too long, [`Code::ApprovalRefused`],
@@ -43,6 +45,7 @@ impl Held {
         &self,
         question: &Question,
         deadline: Instant,
+        course: &Course,
     ) -> Result<(), Failure> {
         let began = Instant::now();
         let rest = deadline.saturating_duration_since(began);
@@ -53,8 +56,14 @@ impl Held {
             let why = &question.reason;
             let answer = self.lock().ask(now(), question);
             return match answer {
-                Answer::Yes => Ok(()),
-                Answer::No => Err(Failure::with(Code::ApprovalRefused, why)),
+                Answer::Yes(by) => {
+                    course.decided_by(by);
+                    Ok(())
+                }
+                Answer::No(by) => {
+                    course.decided_by(by);
+                    Err(Failure::with(Code::ApprovalRefused, why))
+                }
                 Answer::TooMany => Err(Failure::new(Code::ApprovalsFull)),
                 Answer::Waiting if !is_open => Err(Failure::new(Code::ShuttingDown)),
                 Answer::Waiting if timeout_at(until, news.changed()).await.is_ok() => continue,
@@ -69,8 +78,8 @@ impl Held {
     }
 
     /// A person answers; says what was asked, or nothing if that question does not wait.
-    pub(super) fn decide(&self, id: u64, agreed: bool) -> Option<Question> {
-        let question = self.lock().decide(now(), id, agreed)?;
+    pub(super) fn decide(&self, id: u64, agreed: bool, by: &str) -> Option<Question> {
+        let question = self.lock().decide(now(), id, agreed, by)?;
         self.open.send_modify(|_| {});
         Some(question)
     }

@@ -17,7 +17,7 @@ use super::judged::Judged;
 use super::keys;
 use super::mirrors::Mirrors;
 use super::queue::Arrival;
-use super::record::{Counters, Record};
+use super::record::{Books, Counters, Record};
 use super::retry::Retries;
 use super::scheduler::{Figures as QueueFigures, Scheduler};
 use super::screening::Screening;
@@ -33,6 +33,7 @@ use crate::protocol::mirrored::Mirrored;
 use crate::protocol::priority::Priority;
 use crate::protocol::revision::Revision;
 use crate::resilience::limit::Class;
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Meters;
 use crate::telemetry::spans::Span;
 use crate::telemetry::{Journal, Source};
@@ -53,11 +54,12 @@ pub struct Dispatcher {
     cancellations: Arc<Cancellations>,
     pub(super) road: Arc<Road>,
     counters: Counters,
+    audit: Arc<Audit>,
 }
 
 impl Dispatcher {
-    /// A dispatcher in front of one upstream.
-    pub fn new(settings: Settings, upstream: Arc<Upstream>) -> Self {
+    /// A dispatcher in front of one upstream, whose calls are written down in `audit`.
+    pub fn new(settings: Settings, upstream: Arc<Upstream>, audit: Arc<Audit>) -> Self {
         let announcements = Announcements::default();
         let road = Road {
             scheduler: Scheduler::new(settings.scheduler),
@@ -77,6 +79,7 @@ impl Dispatcher {
             cancellations: Arc::default(),
             road: Arc::new(road),
             counters: Counters::default(),
+            audit,
             call_timeout: ArcSwap::from_pointee(settings.call_timeout),
         }
     }
@@ -87,7 +90,12 @@ impl Dispatcher {
     /// Why there is no answer of the upstream; see the catalogue.
     pub async fn handle(&self, mut call: Call) -> Result<Response, Failure> {
         let span = trace::of_call(&mut call);
-        let record = Record::of(&call, &self.counters, &self.road.journal, span);
+        let books = Books {
+            counters: &self.counters,
+            journal: &self.road.journal,
+            audit: &self.audit,
+        };
+        let record = Record::of(&call, books, span);
         let upstream = self.upstream();
         let cancellation = self
             .cancellations
@@ -130,7 +138,7 @@ impl Dispatcher {
         }
         let upstream = self.upstream();
         let screening = Span::part(call.origin.trace.as_ref(), "screening");
-        let (call, nature) = self.screening.pass(call, deadline).await?;
+        let (call, nature) = self.screening.pass(call, deadline, course).await?;
         screening.end();
         Ok(Judged {
             call,

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::course::{Course, Report};
 use super::flights::Outcome;
-use super::{Call, Dispatcher, excerpt, trace};
+use super::{Call, Dispatcher, audited, excerpt, trace};
 use crate::error::{Code, Entry};
 use crate::protocol::message::{Payload, Response};
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::{CallMeasures, Meters};
 use crate::telemetry::spans::Span;
 use crate::telemetry::{self, Journal, Source};
@@ -39,10 +40,17 @@ impl Counter {
     }
 }
 
+/// Where it stands afterwards what became of a call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Books<'a> {
+    pub counters: &'a Counters,
+    pub journal: &'a Journal,
+    pub audit: &'a Audit,
+}
+
 /// Counts, logs and keeps a call when it is over, also one whose client did not wait for the answer.
 pub(super) struct Record<'a> {
-    counters: &'a Counters,
-    journal: &'a Journal,
+    books: Books<'a>,
     call: &'a Call,
     course: Course,
     outcome: Option<Outcome>,
@@ -52,16 +60,10 @@ pub(super) struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Of a call that has just come.
-    pub(super) fn of(
-        call: &'a Call,
-        counters: &'a Counters,
-        journal: &'a Journal,
-        span: Span,
-    ) -> Self {
+    pub(super) fn of(call: &'a Call, books: Books<'a>, span: Span) -> Self {
         Self {
             span,
-            counters,
-            journal,
+            books,
             call,
             course: Course::default(),
             outcome: None,
@@ -88,7 +90,7 @@ impl<'a> Record<'a> {
         Account {
             course: self.course.report(self.call.received, is_answered),
             outcome,
-            failure: code.map(Code::entry),
+            code,
             detail,
             total: self.call.received.elapsed(),
         }
@@ -107,18 +109,13 @@ impl<'a> Record<'a> {
 
     /// What is kept of the call.
     fn entry(&self, id: u64, at: u64, account: &Account) -> telemetry::Call {
+        let failure = account.failure();
         let Call {
             client, request, ..
         } = self.call;
         let params = request.param_members();
         let target = params.get_str("name").or_else(|| params.get_str("uri"));
-        let result = match &self.outcome {
-            Some(Ok(Response {
-                payload: Payload::Result(result),
-                ..
-            })) => result.as_bytes(),
-            _ => &[],
-        };
+        let result = self.result();
         telemetry::Call {
             id,
             at,
@@ -130,13 +127,24 @@ impl<'a> Record<'a> {
             answer_bytes: result.len(),
             source: account.course.source,
             outcome: account.outcome,
-            code: account.failure.map(|entry| entry.name),
-            title: account.failure.map(|entry| entry.title),
-            fix: account.failure.map(|entry| entry.fix),
+            code: failure.map(|entry| entry.name),
+            title: failure.map(|entry| entry.title),
+            fix: failure.map(|entry| entry.fix),
             detail: account.detail.clone(),
             waited_ms: millis(account.course.waited.unwrap_or_default()),
             upstream_ms: account.course.at_upstream.map(millis),
             total_ms: millis(account.total),
+        }
+    }
+
+    /// The bytes of the result, if there is one.
+    fn result(&self) -> &[u8] {
+        match &self.outcome {
+            Some(Ok(Response {
+                payload: Payload::Result(result),
+                ..
+            })) => result.as_bytes(),
+            _ => &[],
         }
     }
 
@@ -146,16 +154,19 @@ impl<'a> Record<'a> {
             source,
             waited,
             at_upstream,
+            ..
         } = account.course;
         let request = &self.call.request;
-        self.counters.meters.call(&CallMeasures {
+        self.books.counters.meters.call(&CallMeasures {
             client: &self.call.client.name,
             method: &request.method,
             tool: tool.filter(|_| request.method == "tools/call"),
             priority: Dispatcher::priority(self.call).name(),
             source,
             outcome: account.outcome,
-            failure: account.failure.map(|entry| (entry.kind.name(), entry.name)),
+            failure: account
+                .failure()
+                .map(|entry| (entry.kind.name(), entry.name)),
             waited,
             // Who joined another call did not have the upstream work for it.
             at_upstream: at_upstream.filter(|_| source == Source::Upstream),
@@ -165,22 +176,31 @@ impl<'a> Record<'a> {
 }
 
 /// What there is to say about a call that is over.
-struct Account {
-    course: Report,
-    outcome: telemetry::Outcome,
-    failure: Option<&'static Entry>,
-    detail: Option<String>,
-    total: Duration,
+pub(super) struct Account {
+    pub course: Report,
+    pub outcome: telemetry::Outcome,
+    /// The code of a failure.
+    pub code: Option<Code>,
+    pub detail: Option<String>,
+    pub total: Duration,
+}
+
+impl Account {
+    /// What the catalogue says of a failure.
+    pub(super) fn failure(&self) -> Option<&'static Entry> {
+        self.code.map(Code::entry)
+    }
 }
 
 impl Drop for Record<'_> {
     fn drop(&mut self) {
         let account = self.account();
-        let (source, failure) = (account.course.source.name(), account.failure);
+        let (source, failure) = (account.course.source.name(), account.failure());
         let failure = failure.map(|entry| entry.name);
         trace::end(&mut self.span, account.outcome, failure, source);
         if self.is_telling(&account) {
-            self.journal
+            self.books
+                .journal
                 .ended(account.total, |id, at| self.entry(id, at, &account));
         }
         let Call {
@@ -198,7 +218,7 @@ impl Drop for Record<'_> {
             method = beginning(&request.method),
             tool = tool.as_deref().map(beginning),
             revision = revision.as_str(),
-            outcome = account.failure.map_or(outcome.name(), |entry| entry.name),
+            outcome = account.failure().map_or(outcome.name(), |entry| entry.name),
             source = account.course.source.name(),
             waited_ms = account.course.waited.map(millis),
             upstream_ms = account.course.at_upstream.map(millis),
@@ -208,7 +228,10 @@ impl Drop for Record<'_> {
             "call"
         );
         self.measure(&account, tool.as_deref());
-        let counters = self.counters;
+        let Books {
+            counters, audit, ..
+        } = self.books;
+        audited::write_down(audit, self.call, &account, self.result().len());
         let counter = match outcome {
             telemetry::Outcome::Answered | telemetry::Outcome::ToolFailed => &counters.answered,
             telemetry::Outcome::Refused => &counters.refused_by_upstream,
@@ -225,6 +248,6 @@ fn beginning(text: &str) -> &str {
 }
 
 /// Milliseconds with one decimal.
-fn millis(duration: Duration) -> f64 {
+pub(super) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
 }

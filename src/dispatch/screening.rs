@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::approvals::{Question, Request as Approval};
 use super::classify::{Classifier, Nature};
+use super::course::Course;
 use super::guard::Guard;
 use super::held::Held;
 use super::queue::Effect;
@@ -143,10 +144,12 @@ impl Screening {
         &self,
         call: &'a Call,
         deadline: Instant,
+        course: &Course,
     ) -> Result<(Cow<'a, Call>, Nature), Failure> {
         let screened = self.screen(call)?;
+        course.screened(screened.nature.effect == Effect::Read);
         if let Some(question) = screened.verdict? {
-            self.held.agreement(&question, deadline).await?;
+            self.held.agreement(&question, deadline, course).await?;
         }
         Ok((screened.call, screened.nature))
     }
@@ -192,8 +195,8 @@ impl Screening {
     }
 
     /// A person answers a question; says which, or nothing if it does not wait.
-    pub(super) fn approve(&self, id: u64, agreed: bool) -> Option<Question> {
-        self.held.decide(id, agreed)
+    pub(super) fn approve(&self, id: u64, agreed: bool, by: &str) -> Option<Question> {
+        self.held.decide(id, agreed, by)
     }
 
     /// Holds calls for persons, or lets those go that are held.

@@ -2,6 +2,7 @@
 
 mod app;
 mod assets;
+mod audit;
 mod check;
 mod clients;
 mod description;
@@ -60,6 +61,7 @@ pub(super) fn routes(bridge: &Arc<Bridge>) -> Router<Arc<Bridge>> {
             "/api/refused/clear",
             change(post(operations::forget_refused)),
         )
+        .route("/api/audit", look(get(audit::get)))
         .route("/api/approvals", look(get(approvals::get)))
         .route("/api/approvals/{id}", change(post(approvals::post)))
         .route("/api/reload", change(post(configuration::reload)))

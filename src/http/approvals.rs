@@ -89,7 +89,8 @@ pub(super) async fn post(
             return reply::problem(&Failure::with(Code::InvalidParams, wrong.body_text()));
         }
     };
-    let Some(question) = bridge.dispatcher.approve(id, approved) else {
+    let by = operator.to_string();
+    let Some(question) = bridge.dispatcher.approve(id, approved, &by) else {
         let why =
             format_args!("no call waits for approval {id}; it was answered, or its time is over");
         return reply::problem(&Failure::with(Code::NotFound, why));
@@ -99,7 +100,7 @@ pub(super) async fn post(
         client = &*question.client,
         tool = question.tool,
         approved,
-        by = %operator,
+        by,
         "approval"
     );
     Json(Said { id, approved }).into_response()

@@ -198,7 +198,11 @@ async fn dispatcher(upstream: &Upstream) -> Arc<Dispatcher> {
     let mut settings = load(&flags, &Environment::default()).unwrap().settings;
     settings.dispatch.answers.bounds.state_ttl = Duration::from_hours(1);
     let (reached, _) = find_upstream(false, &settings.upstream).await.unwrap();
-    Arc::new(Dispatcher::new(settings.dispatch, reached.upstream))
+    Arc::new(Dispatcher::new(
+        settings.dispatch,
+        reached.upstream,
+        Arc::default(),
+    ))
 }
 
 async fn ask(dispatcher: &Dispatcher, method: &str, params: Value) -> String {

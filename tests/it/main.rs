@@ -13,6 +13,7 @@ mod announcing;
 mod approvals;
 mod arguments;
 mod asking;
+mod audit;
 mod caching;
 mod clients_api;
 mod commands;

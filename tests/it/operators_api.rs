@@ -66,6 +66,7 @@ async fn every_answer_has_the_described_shape() {
         "/api/snapshot",
         "/api/calls",
         "/api/approvals",
+        "/api/audit",
         "/api/clients",
         "/api/clients/default",
         "/api/settings",

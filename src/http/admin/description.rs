@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::app::{AppState, SettingsInForce};
+use super::audit::{Found, Wanted};
 use super::check::Report;
 use super::clients::{Change, ClientRow, Clients, Creation, Rotation, WithToken};
 use super::snapshot::{Cursor, Snapshot};
@@ -84,7 +85,7 @@ impl Operation {
 }
 
 /// Everything that operators can ask for.
-const OPERATIONS: [Operation; 29] = [
+const OPERATIONS: [Operation; 30] = [
     look(
         "/api/status",
         "The state of the bridge, as `GET /mcp/status` tells clients",
@@ -128,6 +129,11 @@ const OPERATIONS: [Operation; 29] = [
         "/api/refused/clear",
         "Forgets the requests that were not let in",
         of::<Done>,
+    ),
+    look(
+        "/api/audit",
+        "Who had what done: the calls that are written down, oldest first",
+        of::<Found>,
     ),
     look(
         "/api/approvals",
@@ -280,10 +286,11 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
         described["requestBody"] = json!({"content": {JSON: {"schema": body(generator)}}});
     }
     let in_path = operation.path.split(['{', '}']).skip(1).step_by(2);
-    let mut parameters: Vec<Value> = in_path.map(|name| parameter(name, "path")).collect();
-    if matches!(operation.path, "/api/snapshot" | "/api/events") {
-        generator.subschema_for::<Cursor>();
-        parameters.extend(["calls", "lines"].map(|name| parameter(name, "query")));
+    let mut parameters: Vec<Value> = in_path.map(placeholder).collect();
+    match operation.path {
+        "/api/snapshot" | "/api/events" => parameters.extend(queried::<Cursor>(generator)),
+        "/api/audit" => parameters.extend(queried::<Wanted>(generator)),
+        _ => {}
     }
     if !parameters.is_empty() {
         described["parameters"] = Value::Array(parameters);
@@ -291,13 +298,28 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     described
 }
 
-fn parameter(name: &str, place: &str) -> Value {
+/// What stands in a path.
+fn placeholder(name: &str) -> Value {
     let schema = match name {
         "operation" => json!({"enum": ["pause", "resume", "drain"]}),
-        "id" | "calls" | "lines" => json!({"type": "integer", "minimum": 0}),
+        "id" => json!({"type": "integer", "minimum": 0}),
         _ => json!({"type": "string"}),
     };
-    json!({"name": name, "in": place, "required": place == "path", "schema": schema})
+    json!({"name": name, "in": "path", "required": true, "schema": schema})
+}
+
+/// What may stand in the query: the members of `T`, with what is said of each.
+fn queried<T: JsonSchema>(generator: &mut SchemaGenerator) -> Vec<Value> {
+    let mut schema = T::json_schema(generator);
+    let Some(Value::Object(members)) = schema.remove("properties") else {
+        return Vec::new();
+    };
+    let members = members.into_iter().map(|(name, mut schema)| {
+        let members = schema.as_object_mut();
+        let description = members.and_then(|members| members.shift_remove("description"));
+        json!({"name": name, "in": "query", "description": description, "schema": schema})
+    });
+    members.collect()
 }
 
 /// RFC 9457, with the code of the catalogue.

@@ -1,0 +1,71 @@
+//! What is written down of a call in the audit.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Call;
+use super::record::{Account, millis};
+use crate::error::Code;
+use crate::telemetry::audit::{Audit, Decision, Entry};
+
+/// Writes down that the call is over, if it belongs in the audit: all that may act, all that somebody
+/// refused, and on demand what only looks.
+pub(super) fn write_down(audit: &Audit, call: &Call, account: &Account, answer_bytes: usize) {
+    let decision = decision(account);
+    let looks = account.course.looks;
+    let is_refused = matches!(
+        decision,
+        Decision::Denied | Decision::Refused | Decision::Pending
+    );
+    let method = call.request.method.as_str();
+    let belongs = match (method, looks) {
+        ("tools/call", None) => audit.wants(false),
+        ("tools/call" | "resources/read" | "prompts/get", Some(looks)) => {
+            audit.wants(looks && !is_refused)
+        }
+        (_, looks) => looks == Some(false) && audit.wants(false),
+    };
+    if !belongs {
+        return;
+    }
+    let params = call.request.param_members();
+    let name = params.get_str("name").filter(|_| method == "tools/call");
+    let (course, total) = (&account.course, account.total);
+    let took = SignedDuration::try_from(total).unwrap_or_default();
+    let outcome = account.failure().map(|entry| entry.name);
+    let why = account.detail.clone().filter(|_| is_refused);
+    let entry = Entry {
+        time: Timestamp::now().checked_sub(took).unwrap_or_default(),
+        client: call.client.name.to_string(),
+        tool: name.map_or_else(|| method.to_owned(), std::borrow::Cow::into_owned),
+        arguments: None,
+        decision,
+        by: course.decided_by.as_deref().map(str::to_owned),
+        why,
+        outcome: outcome.unwrap_or(account.outcome.name()).to_owned(),
+        source: course.source.name().to_owned(),
+        waited_ms: millis(course.waited.unwrap_or_default()),
+        upstream_ms: course.at_upstream.map(millis),
+        total_ms: millis(total),
+        request_bytes: call
+            .request
+            .params
+            .as_ref()
+            .map_or(0, |p| p.as_bytes().len()),
+        answer_bytes,
+        request_id: call.origin.request_id.to_string(),
+        lost: 0,
+    };
+    audit.record(entry, params.get("arguments"));
+}
+
+/// What was decided, as far as its end tells.
+fn decision(account: &Account) -> Decision {
+    match account.code {
+        Some(Code::Denied) => Decision::Denied,
+        Some(Code::ApprovalRefused) => Decision::Refused,
+        Some(Code::ApprovalPending | Code::ApprovalsFull) => Decision::Pending,
+        _ if account.course.decided_by.is_some() => Decision::Agreed,
+        _ if account.course.looks.is_some() => Decision::Allowed,
+        _ => Decision::Undecided,
+    }
+}
