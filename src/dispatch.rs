@@ -25,6 +25,7 @@ mod progress;
 pub mod queue;
 mod record;
 mod refusals;
+mod resources;
 mod retry;
 mod runtime;
 mod scheduler;
@@ -36,6 +37,7 @@ pub mod tools;
 mod trace;
 mod trial;
 mod waiting;
+mod watching;
 mod wishes;
 mod writes;
 
@@ -62,6 +64,7 @@ pub use lists::Tool;
 pub use pipeline::Dispatcher;
 pub use scheduler::{Figures as QueueFigures, Settings as SchedulerSettings};
 pub use screening::{Rehearsal, rehearse};
+pub use watching::{Updates, Watching};
 pub use wishes::{WishHeaders, Wishes};
 
 /// The client in whose name the bridge asks for itself.
@@ -122,7 +125,7 @@ pub struct Call {
     pub received: Instant,
     /// What it wishes for itself.
     pub wishes: Wishes,
-    /// Whether its client has a session with the bridge.
+    /// Whether its client has a session with the bridge, or begins one with this request.
     pub in_session: bool,
     /// How its client can be reached before the answer, if it can.
     pub downstream: Option<Arc<dyn Downstream>>,

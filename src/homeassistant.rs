@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::upstream::http_client::{self, HttpClient};
-use crate::upstream::{Description, Insight, Meant, Presence, Trouble};
+use crate::upstream::{Description, Insight, Meant, Presence, Thing, Told, Trouble};
 use errands::Errands;
 use knowledge::Knowledge;
 pub use knowledge::Report;
@@ -31,6 +31,8 @@ use websocket::Listener;
 pub struct Settings {
     /// Whether to listen to its events.
     pub events: bool,
+    /// Whether clients are told of its exposed entities one by one.
+    pub resources: bool,
     /// How it is looked after.
     pub care: Care,
 }
@@ -52,6 +54,7 @@ pub struct HomeAssistant {
     errands: Errands,
     setup: Setup,
     care: Care,
+    tells_of_things: bool,
     /// Whether the MCP endpoint is the one that the integration adds.
     needs_integration: bool,
 }
@@ -82,6 +85,7 @@ impl HomeAssistant {
         Ok(Some(Arc::new(Self {
             setup,
             care: settings.care,
+            tells_of_things: settings.resources,
             needs_integration: located.needs_integration(),
             websocket: websocket::Address { client, url, token },
             knowledge: Mutex::new(Knowledge::new(Instant::now().into_std())),
@@ -138,6 +142,24 @@ impl Insight for HomeAssistant {
 
     fn meant(&self, description: &Description) -> Meant {
         self.knowledge().meant(description)
+    }
+
+    fn tells_of_things(&self) -> bool {
+        self.tells_of_things
+    }
+
+    fn things_after(&self, after: Option<&str>, most: usize) -> Vec<Thing> {
+        if !self.tells_of_things {
+            return Vec::new();
+        }
+        self.knowledge().things_after(after, most)
+    }
+
+    fn told(&self, id: &str) -> Option<Told> {
+        if !self.tells_of_things {
+            return None;
+        }
+        self.knowledge().told(Instant::now().into_std(), id)
     }
 }
 

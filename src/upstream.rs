@@ -56,7 +56,7 @@ pub use exchange::Context;
 pub use hearing::Hearing;
 use held::HeldCalls;
 use http_client::HttpClient;
-pub use insight::{Description, Insight, Meant, Presence};
+pub use insight::{Description, Insight, Meant, Presence, Thing, Told};
 use listening::Listening;
 use own_sessions::OwnSessions;
 use sessions::Sessions;

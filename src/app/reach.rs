@@ -190,5 +190,6 @@ fn report(dispatcher: &Dispatcher, report: Report) {
             tracing::debug!(?change, "Home Assistant");
             dispatcher.changed(&change);
         }
+        Report::Told(entity) => dispatcher.told(&entity),
     }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod home_assistant;
 mod outside;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::resilience::rate::Rate;
 use crate::telemetry::{Format, Level};
 pub(super) use access::Access;
 pub(super) use audit::Audit;
+pub(super) use home_assistant::HomeAssistant;
 pub(super) use outside::{Metrics, Traces};
 
 /// From where the Supervisor brings people to an app's page.
@@ -210,27 +212,6 @@ pub struct Arguments {
     pub wrap: bool,
     /// Take the words of a closed set in any case.
     pub ignore_case: bool,
-}
-
-/// Home Assistant beyond its MCP server.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a group of keys such as `home_assistant.events`, in the environment MCP_BRIDGE__HOME_ASSISTANT__EVENTS"
-)]
-pub struct HomeAssistant {
-    /// Whether to listen to its events: the bridge then knows at once when it stops, when it is
-    /// back, and what has changed in it. Where the upstream is no Home Assistant, nothing is
-    /// listened to.
-    pub events: bool,
-    /// Which of its sets of tools to use, by its id, such as `assist`; empty for what its
-    /// integration `Model Context Protocol Server` offers.
-    pub api: String,
-    /// Whether to add that integration if it is missing. Otherwise the bridge says that it is, and
-    /// adds it when asked to.
-    pub auto_setup: bool,
-    /// Whether to show a notice in it when a person must see to something.
-    pub notify: bool,
 }
 
 /// Answers of the upstream that are kept.
@@ -435,12 +416,7 @@ impl Config {
                 session_idle: Duration::from_mins(5),
                 drain_timeout: Duration::from_secs(if under_supervisor { 25 } else { 8 }),
             },
-            home_assistant: HomeAssistant {
-                events: true,
-                api: String::new(),
-                auto_setup: false,
-                notify: true,
-            },
+            home_assistant: HomeAssistant::default(),
             tls: Tls::default(),
             access: Access::default(),
             audit: Audit::default(),

@@ -247,6 +247,7 @@ fn http_settings(
 const fn care_settings(home_assistant: &file::HomeAssistant) -> homeassistant::Settings {
     homeassistant::Settings {
         events: home_assistant.events,
+        resources: home_assistant.resources,
         care: homeassistant::Care {
             auto_setup: home_assistant.auto_setup,
             notify: home_assistant.notify,

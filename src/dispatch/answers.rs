@@ -13,13 +13,13 @@ use tokio::time::{Instant, timeout_at};
 use super::record::Counter;
 use super::{Call, keys};
 use crate::cache::{self, Cache, Change, Found, Key, Kind, Policy, State, Ticket};
-use crate::protocol::json::RawJson;
+use crate::protocol::json::{Members, RawJson};
 use crate::protocol::message::{Notification, Payload, Request, Response};
 use crate::upstream::{Announcements, Distinctions};
 
 /// Home Assistant's tool that tells the states of exposed entities and nothing else. The name carries
 /// the domain in front, which changes from release to release.
-const LIVE_CONTEXT: &str = "*GetLiveContext";
+pub(super) const LIVE_CONTEXT: &str = "*GetLiveContext";
 /// As much of the params as a person needs to tell two questions apart.
 const MAX_SHOWN: usize = 120;
 /// Changes come in swarms: lists are asked for again when it has been quiet for so long,
@@ -348,9 +348,7 @@ fn marked(result: &RawJson, age: Duration, kind: Kind) -> RawJson {
     let Some(mut members) = result.members() else {
         return result.clone();
     };
-    let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-    members.set_within("_meta", "mcp-bridge/stale", &RawJson::of(&true));
-    members.set_within("_meta", "mcp-bridge/ageMs", &RawJson::of(&millis));
+    mark_stale(&mut members, age);
     if kind == Kind::Live {
         let seconds = age.as_secs();
         let text = format!(
@@ -363,6 +361,13 @@ fn marked(result: &RawJson, age: Duration, kind: Kind) -> RawJson {
         );
     }
     members.write()
+}
+
+/// Says of a result how old it is, for programs.
+pub(super) fn mark_stale(result: &mut Members<'_>, age: Duration) {
+    let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    result.set_within("_meta", "mcp-bridge/stale", &RawJson::of(&true));
+    result.set_within("_meta", "mcp-bridge/ageMs", &RawJson::of(&millis));
 }
 
 /// Method and params, as far as a person wants to read them.

@@ -127,10 +127,12 @@ impl Dispatcher {
     }
 
     /// Asks for lists again when they may have changed, as long as somebody listens, and when Home
-    /// Assistant has started, so that they are at hand when it is gone. Never ends.
+    /// Assistant has started, so that they are at hand when it is gone. Tells of changes in the list
+    /// that the bridge makes itself. Never ends.
     pub async fn follow_lists(&self) {
         loop {
             self.road.answers.lists_due().await;
+            self.tell_of_own_list();
             if !self.road.answers.lists_are_wanted() || self.is_away() {
                 continue;
             }

@@ -18,6 +18,7 @@ use super::keys;
 use super::mirrors::Mirrors;
 use super::queue::Arrival;
 use super::record::{Books, Counters, Record};
+use super::resources::Resources;
 use super::retry::Retries;
 use super::scheduler::{Figures as QueueFigures, Scheduler};
 use super::screening::Screening;
@@ -31,7 +32,6 @@ use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Payload, Request, Response};
 use crate::protocol::mirrored::Mirrored;
 use crate::protocol::priority::Priority;
-use crate::protocol::revision::Revision;
 use crate::resilience::limit::Class;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Meters;
@@ -51,6 +51,7 @@ pub struct Dispatcher {
     writes: Writes,
     pub(super) mirrors: Mirrors,
     pub(super) announcements: Announcements,
+    pub(super) resources: Resources,
     cancellations: Arc<Cancellations>,
     pub(super) road: Arc<Road>,
     counters: Counters,
@@ -76,6 +77,7 @@ impl Dispatcher {
             writes: Writes::default(),
             mirrors: Mirrors::default(),
             announcements,
+            resources: Resources::default(),
             cancellations: Arc::default(),
             road: Arc::new(road),
             counters: Counters::default(),
@@ -115,13 +117,17 @@ impl Dispatcher {
             course.answered_by(Source::Memory);
             return Ok(answered(call, result?));
         }
+        if let Some(outcome) = self.own_resource(call) {
+            course.answered_by(Source::Memory);
+            return outcome;
+        }
         let deadline = call.received + self.patience(call);
         loop {
             let judged = self.judge(call, deadline, course).await?;
             let outcome = self.recall(&judged, deadline, course).await;
             // An action has lost its place among those of its client: it is told.
             if judged.acts() || !may_ask_anew(&outcome, deadline) {
-                return outcome;
+                return self.with_own_resources(&judged.call, outcome);
             }
         }
     }
@@ -161,7 +167,16 @@ impl Dispatcher {
         let is_legacy = !call.revision.is_modern();
         Reach {
             is_remembered: !is_legacy || call.in_session || upstream.has_sessions(),
+            ..self.reach_of_modern()
+        }
+    }
+
+    /// How far a modern client can be reached.
+    pub(super) fn reach_of_modern(&self) -> Reach {
+        Reach {
+            is_remembered: true,
             hears_of_lists: self.road.answers.is_enabled(),
+            has_own_resources: self.has_own_resources(),
         }
     }
 
@@ -375,16 +390,6 @@ impl Dispatcher {
     /// Which arguments of a tool have to be repeated in headers, as far as that is known.
     pub fn mirrored(&self, tool: &str) -> Option<Arc<Mirrored>> {
         self.mirrors.of(tool)
-    }
-
-    /// The capabilities that `server/discover` tells.
-    pub async fn offered(&self) -> RawJson {
-        local::introduction(&self.upstream(), Revision::V2026_07_28, local::PATIENCE)
-            .await
-            .offered(Reach {
-                is_remembered: true,
-                hears_of_lists: self.road.answers.is_enabled(),
-            })
     }
 
     /// Something happened in Home Assistant: what it touches is asked for anew from now on.

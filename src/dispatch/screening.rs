@@ -183,6 +183,11 @@ impl Screening {
         guard::filtered(result, &call.client.guard, &self.tools, &self.classifier)
     }
 
+    /// The names of the listed tools that fit a pattern.
+    pub(super) fn tools_like(&self, pattern: &str) -> Vec<String> {
+        self.tools.like(pattern)
+    }
+
     /// Learns from the answer to `request`, which asked for the list of tools or a page of it.
     pub(super) fn learn(&self, request: &Request, result: &RawJson) {
         let is_first_page = request.param_members().get("cursor").is_none();

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use serde_json::value::RawValue;
+use wildmatch::WildMatch;
 
 use super::schema::Schema;
 use crate::protocol::json::{Members, RawJson};
@@ -56,6 +57,14 @@ impl Tools {
     /// What is known of the tool; nothing if it was in no list yet.
     pub fn get(&self, name: &str) -> Option<Arc<Tool>> {
         self.known.load().get(name).cloned()
+    }
+
+    /// The names that fit a pattern.
+    pub fn like(&self, pattern: &str) -> Vec<String> {
+        let pattern = WildMatch::new_case_insensitive(pattern);
+        let known = self.known.load();
+        let names = known.keys().filter(|name| pattern.matches(name));
+        names.cloned().collect()
     }
 
     /// Whether no list has been seen yet.

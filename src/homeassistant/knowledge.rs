@@ -6,6 +6,7 @@
 //! time however many events there are, and for entities only as far as they are exposed. Memory is
 //! bounded by what Home Assistant exposes.
 
+mod attributes;
 mod core;
 mod events;
 mod house;
@@ -26,7 +27,7 @@ use self::core::Core;
 use super::Condition;
 use super::websocket::{CommandError, Loss};
 use crate::cache::Change;
-use crate::upstream::{Description, Meant, Presence};
+use crate::upstream::{Description, Meant, Presence, Thing, Told};
 use house::{Counts, House};
 use integrations::Integrations;
 pub(super) use integrations::McpServer;
@@ -76,6 +77,8 @@ pub(super) struct Knowledge {
     refused: Option<CommandError>,
     /// Whether changes are told.
     told: bool,
+    /// Since when they are not, if they were before.
+    untold_since: Option<Instant>,
     /// Entities whose registry entries are to be asked for.
     unregistered: BTreeSet<Arc<str>>,
     /// Whether the token may not list what is exposed. Every entity counts as exposed then, and
@@ -131,6 +134,7 @@ impl Knowledge {
             unanswered: 0,
             refused: None,
             told: false,
+            untold_since: None,
             unregistered: BTreeSet::new(),
             blind: false,
             states: Watch::Off,
@@ -205,6 +209,18 @@ impl Knowledge {
         things.map_or(Meant::Anything, Meant::These)
     }
 
+    /// Those exposed entities that clients are told of, behind `after`, `most` at a time.
+    pub(super) fn things_after(&self, after: Option<&str>, most: usize) -> Vec<Thing> {
+        self.house.things_after(after, most)
+    }
+
+    /// How one of them is; nothing if clients are not told of it.
+    pub(super) fn told(&self, now: Instant, id: &str) -> Option<Told> {
+        let (thing, text) = self.house.told(id)?;
+        let age = self.untold_since.map(|since| now.duration_since(since));
+        Some(Told { thing, text, age })
+    }
+
     /// When [`Knowledge::look`] has something to do.
     pub(super) const fn wake(&self) -> Option<Instant> {
         self.next_look
@@ -253,6 +269,7 @@ impl Knowledge {
             self.next_look = (presence == Presence::Gone).then(|| now + CREDIBLE);
         }
         if std::mem::take(&mut self.told) {
+            self.untold_since = Some(now);
             self.changed(Change::Disconnected);
         }
     }
@@ -284,6 +301,7 @@ impl Knowledge {
         }
         let complete = self.unanswered == 0 && !self.refreshes.values().any(|r| r.underway);
         if complete && self.refused.is_none() && !std::mem::replace(&mut self.told, true) {
+            self.untold_since = None;
             self.changed(Change::Connected);
             if self.core.presence() == Presence::Running {
                 self.changed(Change::Started);

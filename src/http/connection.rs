@@ -109,7 +109,7 @@ impl Connection {
         if revision.is_modern() && request.method == LISTEN {
             // It takes no place: it lasts.
             drop(place);
-            return self.listen(request);
+            return self.listen(sender, request);
         }
         let opens = !revision.is_modern() && request.method == "initialize";
         let connection = self.clone();
@@ -134,13 +134,13 @@ impl Connection {
         }
     }
 
-    fn listen(self: &Arc<Self>, request: Request) {
+    fn listen(self: &Arc<Self>, sender: Sender, request: Request) {
         let connection = self.clone();
         let ended = CancellationToken::new();
         let key = request.id.json().as_bytes().to_vec();
         self.listeners().insert(key.clone(), ended.clone());
         self.spawn(async move {
-            match Listener::modern(&connection.bridge, &request).await {
+            match Listener::modern(&connection.bridge, &sender, &request).await {
                 Ok(listener) => connection.clone().relay(listener, ended).await,
                 Err(failure) => {
                     let bridge = &connection.bridge;

@@ -16,6 +16,7 @@ use super::messages::Sender;
 use super::outlet::KEEP_ALIVE;
 use super::session::Session;
 use super::{Bridge, reply};
+use crate::dispatch::{Updates, Watching};
 use crate::error::{Code, Failure};
 use crate::protocol::message::{Id, Notification, Request};
 use crate::protocol::sse;
@@ -26,6 +27,7 @@ use crate::upstream::{Heard, News};
 pub(super) struct Listener {
     ear: Ear,
     news: News,
+    updates: Updates,
     /// What was heard and not yet said.
     waiting: VecDeque<Bytes>,
     stop: CancellationToken,
@@ -47,31 +49,36 @@ impl Listener {
     ///
     /// # Errors
     /// [`Code::InvalidParams`].
-    pub(super) async fn modern(bridge: &Bridge, request: &Request) -> Result<Self, Failure> {
+    pub(super) async fn modern(
+        bridge: &Bridge,
+        sender: &Sender,
+        request: &Request,
+    ) -> Result<Self, Failure> {
         let filter = Filter::of_request(request);
         let filter = filter.map_err(|why| Failure::with(Code::InvalidParams, why))?;
-        // Before anything else is awaited: what is announced from now on is heard.
-        let mut news = bridge.dispatcher.news();
-        let mut filter = filter.honoured(&bridge.dispatcher.offered().await);
-        filter.keep_uris(|uri| news.hearing.watch(uri));
-        news.hearing.settled().await;
+        let guard = bridge.access.guard(sender.client());
+        let (filter, news, watching) = bridge.dispatcher.hear(filter, &guard).await;
         let id = request.id.clone();
         let acknowledgement = filter.acknowledgement(&id).to_bytes();
-        let mut listener = Self::new(bridge, news, Ear::Modern { id, filter });
+        let ear = Ear::Modern { id, filter };
+        let mut listener = Self::new(bridge, news, watching.into(), ear);
         listener.waiting.push_back(acknowledgement);
         Ok(listener)
     }
 
     /// Begins to listen for a legacy client, in its session if it has one.
     pub(super) fn legacy(bridge: &Bridge, session: Option<Arc<Session>>) -> Self {
+        let watching = session.as_ref().map(|session| session.watching.clone());
         let ear = session.map_or_else(|| Ear::Lists(Filter::lists()), Ear::Session);
-        Self::new(bridge, bridge.dispatcher.news(), ear)
+        let news = bridge.dispatcher.news();
+        Self::new(bridge, news, watching.unwrap_or_default(), ear)
     }
 
-    fn new(bridge: &Bridge, news: News, ear: Ear) -> Self {
+    fn new(bridge: &Bridge, news: News, watching: Arc<Watching>, ear: Ear) -> Self {
         Self {
             ear,
             news,
+            updates: Updates::of(watching),
             waiting: VecDeque::new(),
             stop: bridge.stopping.clone(),
             is_over: false,
@@ -100,6 +107,11 @@ impl Listener {
                     }
                 }
                 heard = self.news.next() => self.hear(heard),
+                uris = self.updates.next() => {
+                    let updated = uris.iter().map(|uri| subscription::updated(uri));
+                    let said: Vec<_> = updated.map(|updated| self.ear.said(&updated)).collect();
+                    self.waiting.extend(said);
+                }
             }
         }
     }

@@ -190,7 +190,7 @@ async fn listen(
         let why = "subscriptions/listen is answered as text/event-stream";
         return Err(Failure::with(Code::NotAcceptable, why));
     }
-    Ok(match Listener::modern(bridge, &request).await {
+    Ok(match Listener::modern(bridge, &sender, &request).await {
         Ok(listener) => listen::answer(sse::COMMENT, listener, sender),
         Err(failure) => refused(bridge, &failure, request, form),
     })

@@ -166,7 +166,7 @@ impl Sender {
     }
 
     /// The client.
-    pub(super) fn client(&self) -> &Client {
+    pub(super) const fn client(&self) -> &Arc<Client> {
         &self.client
     }
 
@@ -307,9 +307,10 @@ impl Sender {
     ) -> Result<Response, Failure> {
         let outcome = self.dispatch(request.clone(), revision, outlet, None).await;
         if let (Some(session), Ok(response)) = (&self.session, &outcome) {
-            let upstream = self.bridge.dispatcher.upstream();
-            let listen = || upstream.hearing();
-            session.granted(&request, response, listen).await;
+            let dispatcher = &self.bridge.dispatcher;
+            let watch = |watching: &_, uri: &_| dispatcher.watch(watching, uri);
+            let listen = || dispatcher.upstream().hearing();
+            session.granted(&request, response, watch, listen).await;
         }
         outcome
     }
@@ -360,6 +361,8 @@ impl Sender {
             guard: self.bridge.access.guard(&self.client),
         };
         let received = self.received;
+        let begins_session = request.method == "initialize"
+            && (self.is_bare || self.bridge.settings().legacy_sessions == LegacySessions::Always);
         let downstream = outlet.map(|outlet| Arc::new(outlet) as Arc<dyn Downstream>);
         let origin = self.origin(&request);
         Ok(Call {
@@ -368,8 +371,7 @@ impl Sender {
             revision,
             received,
             wishes,
-            in_session: self.is_bare
-                || self.bridge.settings().legacy_sessions == LegacySessions::Always,
+            in_session: self.session.is_some() || begins_session,
             downstream,
             mirrored: self.mirrored(),
             origin,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::dispatch::Watching;
 use crate::protocol::client::ClientProfile;
 use crate::protocol::log_level::{LogFilter, LogLevel};
 use crate::protocol::message::{Notification, Payload, Request, Response};
@@ -42,6 +43,8 @@ pub(super) struct Session {
     pub revision: Revision,
     /// What the client said about itself.
     pub profile: ClientProfile,
+    /// The resources of the bridge that it watches.
+    pub watching: Arc<Watching>,
     wishes: Mutex<Wishes>,
 }
 
@@ -66,6 +69,7 @@ impl Session {
             key: format!("{number:032x}").into(),
             revision,
             profile,
+            watching: Arc::default(),
             wishes: Mutex::new(wishes),
         }
     }
@@ -94,12 +98,14 @@ impl Session {
         self.lock().filter.everything()
     }
 
-    /// Remembers what a request wishes for later, now that it was granted. `listen` gives an ear at
-    /// the upstream, where one is needed for that.
+    /// Remembers what a request wishes for later, now that it was granted. `watch` watches a resource
+    /// if it is one of the bridge's own, and says whether it is; `listen` gives an ear at the
+    /// upstream, where one is needed.
     pub(super) async fn granted(
         &self,
         request: &Request,
         response: &Response,
+        watch: impl FnOnce(&Watching, &str) -> bool,
         listen: impl FnOnce() -> Hearing,
     ) {
         if !matches!(response.payload, Payload::Result(_)) {
@@ -115,12 +121,17 @@ impl Session {
             }
             subscription::SUBSCRIBE => {
                 if let Some(uri) = params.get_str("uri") {
-                    let settled = self.watch(&uri, listen);
-                    settled.await;
+                    if !self.lock().filter.watch(&uri) {
+                        tracing::warn!(uri = &*uri, "the session watches too many resources");
+                    } else if !watch(&self.watching, &uri) {
+                        let settled = self.listen_for(&uri, listen);
+                        settled.await;
+                    }
                 }
             }
             subscription::UNSUBSCRIBE => {
                 if let Some(uri) = params.get_str("uri") {
+                    self.watching.unwatch(&uri);
                     let mut wishes = self.lock();
                     wishes.filter.unwatch(&uri);
                     if let Some(hearing) = &mut wishes.hearing {
@@ -132,19 +143,17 @@ impl Session {
         }
     }
 
-    /// Wants to hear of a resource; gives what to wait for until the upstream knows.
-    fn watch<L>(&self, uri: &str, listen: L) -> impl Future<Output = ()> + use<L>
+    /// Wants to hear of a resource of the upstream; gives what to wait for until the upstream knows.
+    fn listen_for<L>(&self, uri: &str, listen: L) -> impl Future<Output = ()> + use<L>
     where
         L: FnOnce() -> Hearing,
     {
         let mut wishes = self.lock();
         let hearing = wishes.hearing.get_or_insert_with(listen);
-        let is_heard = hearing.watch(uri);
-        let settled = hearing.settled();
-        if !is_heard || !wishes.filter.watch(uri) {
+        if !hearing.watch(uri) {
             tracing::warn!(uri, "too many resources are watched already");
         }
-        settled
+        hearing.settled()
     }
 
     fn lock(&self) -> MutexGuard<'_, Wishes> {
@@ -224,7 +233,7 @@ mod tests {
         let response = Response::new(Some(Id::number(1)), result);
         let request = request(method, params);
         session
-            .granted(&request, &response, Hearing::of_nobody)
+            .granted(&request, &response, |_, _| false, Hearing::of_nobody)
             .await;
     }
 

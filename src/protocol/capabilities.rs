@@ -109,6 +109,9 @@ pub struct Reach {
     /// Whether the bridge finds out by itself that a list has changed, and tells everybody who
     /// listens. Otherwise that is up to the server.
     pub hears_of_lists: bool,
+    /// Whether the bridge has resources of its own, which can be watched, and tells of changes in
+    /// their list.
+    pub has_own_resources: bool,
 }
 
 /// The capabilities without those that do not reach the client, and with what the bridge adds. Tasks
@@ -122,6 +125,11 @@ fn carried(capabilities: &RawJson, reach: Reach) -> RawJson {
         for kind in ["tools", "prompts", "resources"] {
             offer_changes(&mut kept, kind);
         }
+    }
+    if reach.has_own_resources {
+        kept.set_if_absent("resources", &Members::empty().write());
+        kept.set_within("resources", "subscribe", &RawJson::of(&true));
+        offer_changes(&mut kept, "resources");
     }
     let resources = kept.get("resources").unwrap_or_default().to_owned();
     if let Ok(mut offer) = Members::parse(resources.as_bytes())
@@ -161,6 +169,7 @@ mod tests {
     const FAR: Reach = Reach {
         is_remembered: true,
         hears_of_lists: false,
+        has_own_resources: false,
     };
 
     fn introduction(result: &'static str) -> Introduction {
@@ -222,6 +231,37 @@ mod tests {
         };
         let told = r#"{"tools":{"listChanged":true,"x":1.0},"prompts":{"listChanged":true}}"#;
         assert_eq!(upstream.offered(reach).as_bytes(), told.as_bytes());
+    }
+
+    #[test]
+    fn resources_of_the_bridge_can_be_watched_by_those_who_can_be_told() {
+        for (offers, is_remembered, told) in [
+            (
+                "{}",
+                true,
+                r#"{"resources":{"subscribe":true,"listChanged":true}}"#,
+            ),
+            (
+                r#"{"resources":{"listChanged":false,"subscribe":false}}"#,
+                true,
+                r#"{"resources":{"listChanged":true,"subscribe":true}}"#,
+            ),
+            (
+                "{}",
+                false,
+                r#"{"resources":{"subscribe":false,"listChanged":true}}"#,
+            ),
+        ] {
+            let said = format!(r#"{{"capabilities":{offers},"serverInfo":{{}}}}"#);
+            let said = RawJson::parse(said.into()).unwrap();
+            let upstream = Introduction::of_result(&said).unwrap();
+            let reach = Reach {
+                is_remembered,
+                has_own_resources: true,
+                ..FAR
+            };
+            assert_eq!(upstream.offered(reach).as_bytes(), told.as_bytes());
+        }
     }
 
     #[test]

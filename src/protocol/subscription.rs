@@ -143,7 +143,7 @@ impl Filter {
                 self.lists.remove(method);
             }
         }
-        if !offers(capabilities, "resources", "subscribe") {
+        if !tells_of_resources(capabilities) {
             self.uris.clear();
         }
         self
@@ -171,9 +171,9 @@ impl Filter {
             .lists
             .iter()
             .map(|method| Notification::new(method, None));
-        let updated =
-            |uri: &String| Notification::new(UPDATED, Some(RawJson::of(&json!({"uri": uri}))));
-        lists.chain(self.uris.iter().map(updated)).collect()
+        lists
+            .chain(self.uris.iter().map(|uri| updated(uri)))
+            .collect()
     }
 
     /// The first message of a stream that was opened by request `id`.
@@ -185,6 +185,11 @@ impl Filter {
     }
 }
 
+/// Says that a resource is different.
+pub fn updated(uri: &str) -> Notification {
+    Notification::new(UPDATED, Some(RawJson::of(&json!({"uri": uri}))))
+}
+
 fn offers(capabilities: &RawJson, kind: &str, flag: &str) -> bool {
     let capabilities = capabilities.members();
     let kind = capabilities.as_ref().and_then(|members| members.get(kind));
@@ -192,11 +197,16 @@ fn offers(capabilities: &RawJson, kind: &str, flag: &str) -> bool {
         .is_some_and(|offer| offer.get(flag) == Some("true"))
 }
 
+/// Whether a server with these capabilities tells of updated resources.
+pub fn tells_of_resources(capabilities: &RawJson) -> bool {
+    offers(capabilities, "resources", "subscribe")
+}
+
 /// Whether a server with these capabilities has anything to say that belongs to no call.
 pub fn can_be_heard(capabilities: &RawJson) -> bool {
     let lists = LISTS.iter();
     let mut lists = lists.map(|(_, kind, _)| offers(capabilities, kind, "listChanged"));
-    lists.any(|offered| offered) || offers(capabilities, "resources", "subscribe")
+    lists.any(|offered| offered) || tells_of_resources(capabilities)
 }
 
 /// Whether this is how a legacy client says which resources it watches.

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -55,6 +56,28 @@ pub enum Meant {
     These(Vec<Arc<str>>),
 }
 
+/// A thing of the upstream that clients may be told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thing {
+    /// By which it is known, such as `light.kitchen`; what stands before the point is its kind.
+    pub id: Arc<str>,
+    /// What people call it.
+    pub name: Option<String>,
+    /// The name of the area that it is in.
+    pub area: Option<String>,
+}
+
+/// How a thing is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The thing.
+    pub thing: Thing,
+    /// What is known of it, a JSON object.
+    pub text: String,
+    /// How long nothing has been heard of it; nothing if this is how it is now.
+    pub age: Option<Duration>,
+}
+
 /// One that knows an upstream.
 pub trait Insight: fmt::Debug + Send + Sync {
     /// Whether the upstream is there.
@@ -66,4 +89,19 @@ pub trait Insight: fmt::Debug + Send + Sync {
 
     /// Everything that may be meant by a description.
     fn meant(&self, description: &Description) -> Meant;
+
+    /// Whether clients are told of the upstream's things one by one.
+    fn tells_of_things(&self) -> bool {
+        false
+    }
+
+    /// Those of which they are told behind `after`, in the order of their ids, `most` at a time.
+    fn things_after(&self, _after: Option<&str>, _most: usize) -> Vec<Thing> {
+        Vec::new()
+    }
+
+    /// How one of them is; nothing if clients are not told of it.
+    fn told(&self, _id: &str) -> Option<Told> {
+        None
+    }
 }

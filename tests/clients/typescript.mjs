@@ -32,6 +32,8 @@ function readArguments() {
       arguments: { type: 'string', default: '{}' },
       prompt: { type: 'string' },
       resource: { type: 'string' },
+      // The call has to change what this resource tells.
+      watch: { type: 'string' },
       method: { type: 'string', multiple: true, default: [] },
     },
   });
@@ -46,11 +48,22 @@ function readArguments() {
 
 async function load(from) {
   if (from === V2) return import(from);
-  const [client, transport] = await Promise.all([
+  const [client, transport, types] = await Promise.all([
     import(`${from}/client/index.js`),
     import(`${from}/client/streamableHttp.js`),
+    import(`${from}/types.js`),
   ]);
-  return { ...client, ...transport };
+  return { ...client, ...transport, updated: types.ResourceUpdatedNotificationSchema };
+}
+
+// Watches a resource; gives what to wait for until the client is told that it was updated.
+async function watch(client, revision, uri, notification = 'notifications/resources/updated') {
+  const updated = new Promise((resolve) => {
+    client.setNotificationHandler(notification, ({ params }) => resolve(params.uri));
+  });
+  if (revision < FIRST_WITHOUT_PING) await client.subscribeResource({ uri });
+  else await client.listen({ resourceSubscriptions: [uri] });
+  return { updated };
 }
 
 async function everyName(client, kind) {
@@ -65,7 +78,7 @@ async function everyName(client, kind) {
   return names;
 }
 
-async function look(client, transport, wanted) {
+async function look(client, transport, wanted, notification) {
   const asked = (method) => wanted.method.includes(method);
   const revision = transport.protocolVersion;
   const seen = {
@@ -79,11 +92,14 @@ async function look(client, transport, wanted) {
     prompt: null,
     resources: null,
     resource: null,
+    updated: null,
     ping: null,
   };
+  const watched = wanted.watch && (await watch(client, revision, wanted.watch, notification));
   if (wanted.call !== undefined) {
     seen.call = await client.callTool({ name: wanted.call, arguments: wanted.arguments });
   }
+  if (watched) seen.updated = await watched.updated;
   if (wanted.prompt !== undefined || asked('prompts/list')) {
     seen.prompts = await everyName(client, 'prompts');
   }
@@ -105,14 +121,14 @@ async function look(client, transport, wanted) {
 
 async function visit(wanted) {
   const { from, options } = SDKS[wanted.sdk];
-  const { Client, StreamableHTTPClientTransport } = await load(from);
+  const { Client, StreamableHTTPClientTransport, updated } = await load(from);
   const client = new Client({ name: `test-typescript-${wanted.sdk}`, version: '1.0.0' }, options);
   const transport = new StreamableHTTPClientTransport(wanted.url, {
     requestInit: { headers: { Authorization: `Bearer ${wanted.token}` } },
   });
   try {
     await client.connect(transport);
-    const seen = await look(client, transport, wanted);
+    const seen = await look(client, transport, wanted, updated);
     // close() alone leaves a session open at the server.
     await transport.terminateSession();
     return seen;

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::house::Difference;
 use super::records::{BusEvent, DeviceNews, EntityNews, EntryNews, ServiceNews, States};
 use super::topics::Bus;
-use super::{Knowledge, Topic, Watch, read};
+use super::{Knowledge, Report, Topic, Watch, read};
 use crate::cache::Change;
 use crate::upstream::Presence;
 
@@ -103,7 +103,8 @@ impl Knowledge {
         self.states = Watch::Following;
         for (id, state) in &states.a {
             if let Some(entity_id) = self.heeded(id) {
-                self.house.set_state(&entity_id, state);
+                let difference = self.house.set_state(&entity_id, state);
+                self.tell(&entity_id, difference);
                 if !are_old {
                     self.changed(Change::Entity { entity_id });
                 }
@@ -111,9 +112,9 @@ impl Knowledge {
         }
         for (id, difference) in &states.c {
             if let Some(entity_id) = self.heeded(id) {
-                let plus = difference.plus.as_ref();
-                let difference = plus.map(|state| self.house.set_state(&entity_id, state));
-                self.changed(if difference == Some(Difference::Name) {
+                let difference = self.house.change_state(&entity_id, difference);
+                self.tell(&entity_id, difference);
+                self.changed(if difference.name {
                     Change::Entity { entity_id }
                 } else {
                     Change::State { entity_id }
@@ -125,6 +126,13 @@ impl Knowledge {
                 self.house.remove_state(id);
                 self.changed(Change::Entity { entity_id });
             }
+        }
+    }
+
+    /// Tells of a difference those who watch the entity.
+    fn tell(&mut self, entity_id: &Arc<str>, difference: Difference) {
+        if difference.told {
+            self.reports.push(Report::Told(entity_id.clone()));
         }
     }
 

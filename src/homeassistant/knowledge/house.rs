@@ -1,11 +1,14 @@
 //! The house as Home Assistant describes it: exposed entities with their names, areas and states,
 //! and the areas, floors and devices that they belong to. Nothing of entities that are not exposed.
 
+mod told;
+
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::records::{Area, Attributes, Device, Entry, Floor, State};
+use super::attributes::{Attributes, Gone, Told};
+use super::records::{self, Area, Device, Entry, Floor, State};
 use crate::upstream::Description;
 
 /// Entities that one description may mean before it counts as everything.
@@ -47,6 +50,9 @@ struct Entity {
     /// Entities that it stands for.
     members: Vec<Arc<str>>,
     state: Option<Box<str>>,
+    /// Since when it is in that state, in seconds of Unix time.
+    last_changed: Option<f64>,
+    told: Told,
 }
 
 #[derive(Debug)]
@@ -58,6 +64,9 @@ struct Registered {
 
 #[derive(Debug)]
 struct Place {
+    /// As people write it.
+    name: Box<str>,
+    /// Folded, its id among them.
     names: Vec<Box<str>>,
     floor: Option<Box<str>>,
 }
@@ -65,7 +74,7 @@ struct Place {
 /// The house.
 #[derive(Debug, Default)]
 pub(super) struct House {
-    entities: HashMap<Arc<str>, Entity>,
+    entities: BTreeMap<Arc<str>, Entity>,
     /// Entities by their folded names and by their ids.
     by_name: HashMap<Box<str>, Vec<Arc<str>>>,
     /// Areas of those devices that have one.
@@ -89,13 +98,13 @@ pub(in crate::homeassistant) struct Counts {
     pub placed_devices: usize,
 }
 
-/// What a new state makes different, besides the state itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Difference {
-    /// Nothing.
-    StateOnly,
+/// What a new state makes different.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Difference {
     /// The entity has another name.
-    Name,
+    pub name: bool,
+    /// Clients that read it are told something else than before.
+    pub told: bool,
 }
 
 /// Texts that Home Assistant takes for the same name: it compares them by case folding.
@@ -179,30 +188,58 @@ impl House {
         self.learn_names(&id);
     }
 
-    /// Takes over the state of an exposed entity, or the part of it that is different.
+    /// Takes over the whole state of an exposed entity.
     pub(super) fn set_state(&mut self, id: &Arc<str>, state: &State<'_>) -> Difference {
+        self.update(id, Gone::All, state)
+    }
+
+    /// Takes over what is different in the state of an exposed entity.
+    pub(super) fn change_state(
+        &mut self,
+        id: &Arc<str>,
+        difference: &records::Difference<'_>,
+    ) -> Difference {
+        let gone = difference.minus.as_ref();
+        let gone = Gone::These(gone.map_or(&[], |gone| &gone.a));
+        let nothing = State::default();
+        self.update(id, gone, difference.plus.as_ref().unwrap_or(&nothing))
+    }
+
+    fn update(&mut self, id: &Arc<str>, gone: Gone<'_>, state: &State<'_>) -> Difference {
+        let mut difference = Difference::default();
         let Some(entity) = self.entities.get_mut(id) else {
-            return Difference::StateOnly;
+            return difference;
         };
-        if let Some(state) = &state.s {
-            entity.state = Some(state.as_ref().into());
+        if let Some(state) = state.s.as_deref()
+            && entity.state.as_deref() != Some(state)
+        {
+            entity.state = Some(state.into());
+            difference.told = true;
         }
+        entity.last_changed = state.lc.or(entity.last_changed);
         let attributes = state.a.as_ref();
+        let told = entity.told.after(gone, attributes);
+        if entity.told != told {
+            entity.told = told;
+            difference.told = true;
+        }
         if let Some(members) = attributes.and_then(Attributes::members) {
             entity.members = members.iter().map(|member| Arc::from(&**member)).collect();
         }
-        let Some(name) = attributes.and_then(Attributes::friendly_name) else {
-            return Difference::StateOnly;
-        };
-        if entity.friendly_name.as_deref() == Some(&*name) {
-            return Difference::StateOnly;
+        let name = attributes.and_then(Attributes::friendly_name);
+        let name = name.filter(|name| entity.friendly_name.as_deref() != Some(name));
+        if let Some(name) = name {
+            self.forget_names(id);
+            if let Some(entity) = self.entities.get_mut(id) {
+                entity.friendly_name = Some(name.into_owned().into_boxed_str());
+            }
+            self.learn_names(id);
+            difference = Difference {
+                name: true,
+                told: true,
+            };
         }
-        self.forget_names(id);
-        if let Some(entity) = self.entities.get_mut(id) {
-            entity.friendly_name = Some(name.into_owned().into_boxed_str());
-        }
-        self.learn_names(id);
-        Difference::Name
+        difference
     }
 
     /// An exposed entity is not there (any more).
@@ -229,10 +266,11 @@ impl House {
     /// Takes over all areas.
     pub(super) fn set_areas(&mut self, areas: Vec<Area<'_>>) {
         let area = |area: Area<'_>| {
-            let names = [area.id.clone(), area.name].into_iter();
-            let names = names.chain(area.aliases).map(|name| folded(&name));
+            let names = [&area.id, &area.name].into_iter();
+            let names = names.chain(&area.aliases).map(|name| folded(name));
             let place = Place {
                 names: names.collect(),
+                name: area.name.into_owned().into_boxed_str(),
                 floor: boxed(area.floor_id),
             };
             (area.id.into_owned().into_boxed_str(), place)

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::attributes::Attributes;
+
 /// `get_config`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Config<'a> {
@@ -130,48 +132,32 @@ pub(super) struct States<'a> {
 }
 
 /// A state, or the part of it that is different.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct State<'a> {
     #[serde(borrow, default)]
     pub s: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub a: Option<Attributes<'a>>,
+    /// Since when it is in this state, in seconds of Unix time.
+    #[serde(default)]
+    pub lc: Option<f64>,
 }
 
 /// What is different.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Difference<'a> {
     #[serde(borrow, rename = "+", default)]
     pub plus: Option<State<'a>>,
+    #[serde(borrow, rename = "-", default)]
+    pub minus: Option<Removed<'a>>,
 }
 
-/// Attributes of an entity. An integration may put anything there.
-#[derive(Debug, Deserialize)]
-pub(super) struct Attributes<'a> {
+/// What is not there any more.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Removed<'a> {
+    /// Names of attributes.
     #[serde(borrow, default)]
-    friendly_name: Option<&'a RawValue>,
-    /// The members of a group.
-    #[serde(borrow, default)]
-    entity_id: Option<&'a RawValue>,
-    /// The members of a group of media players.
-    #[serde(borrow, default)]
-    group_members: Option<&'a RawValue>,
-}
-
-impl<'a> Attributes<'a> {
-    /// What people call it.
-    pub(super) fn friendly_name(&self) -> Option<Cow<'a, str>> {
-        serde_json::from_str(self.friendly_name?.get()).ok()
-    }
-
-    /// The entities that it stands for; nothing if that is not said.
-    pub(super) fn members(&self) -> Option<Vec<Cow<'a, str>>> {
-        let lists = [self.entity_id, self.group_members];
-        let mut said = lists.into_iter().flatten().peekable();
-        said.peek()?;
-        let members = said.filter_map(|list| serde_json::from_str::<Vec<_>>(list.get()).ok());
-        Some(members.flatten().collect())
-    }
+    pub a: Vec<Cow<'a, str>>,
 }
 
 /// One of the list that an event of `config_entries/subscribe` is.

@@ -227,7 +227,7 @@ impl World {
         let reports = self.settle().into_iter();
         let change = |report| match report {
             Report::Change(change) => Some(change),
-            Report::Presence(_) => None,
+            Report::Presence(_) | Report::Told(_) => None,
         };
         reports.filter_map(change).collect()
     }
@@ -367,6 +367,27 @@ fn a_state_is_told_and_a_new_name_is_more_than_that() {
     ] {
         world.home.emit_state("light.a", event);
         assert_eq!(world.changes(), [change]);
+    }
+}
+
+#[test]
+fn those_who_watch_are_told_of_what_they_can_see_and_of_nothing_else() {
+    let mut world = World::new(small_home());
+    world.settle();
+    for (event, is_told) in [
+        (json!({"+": {"s": "on", "lc": 1}}), true),
+        (json!({"+": {"s": "on", "lc": 2}}), false),
+        (json!({"+": {"lu": 3, "a": {"access_token": "x"}}}), false),
+        (json!({"+": {"a": {"brightness": 7}}}), true),
+        (json!({"+": {"a": {"brightness": 7}}}), false),
+        (json!({"-": {"a": ["brightness"]}}), true),
+        (json!({"-": {"a": ["brightness"]}}), false),
+        (json!({"+": {"a": {"friendly_name": "Lantern"}}}), true),
+    ] {
+        let states = json!({"c": {"light.a": event}});
+        world.home.emit_state("light.a", states);
+        let told = |report: &Report| *report == Report::Told("light.a".into());
+        assert_eq!(world.settle().iter().any(told), is_told, "{event}");
     }
 }
 
@@ -672,8 +693,16 @@ proptest! {
                 prop_assert_eq!(world.meant(None, Some(name)), within);
             }
         }
+        let listed = world.knowledge.things_after(None, usize::MAX).into_iter();
+        let listed: Vec<_> = listed.map(|thing| (thing.id.to_string(), thing.name, thing.area)).collect();
+        let area = |thing: &Thing| world.home.areas.get(thing.area.as_ref()?).cloned();
+        let expected = exposed.iter().map(|(id, thing)| ((*id).clone(), Some(thing.name.clone()), area(thing)));
+        prop_assert_eq!(listed, expected.collect::<Vec<_>>());
         for (id, thing) in &exposed {
-            prop_assert_eq!(world.knowledge.house.state(id), Some(&*thing.state));
+            let told = world.knowledge.told(world.now, id).unwrap();
+            let text: Value = serde_json::from_str(&told.text).unwrap();
+            prop_assert_eq!(text["state"].as_str(), Some(&*thing.state));
+            prop_assert_eq!(told.age, None);
         }
     }
 }

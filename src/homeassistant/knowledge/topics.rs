@@ -1,5 +1,7 @@
 //! What the bridge asks Home Assistant for, and what it wants to hear of.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::cache::Change;
@@ -97,4 +99,6 @@ pub enum Report {
     Presence(Presence),
     /// Something in it is different.
     Change(Change),
+    /// Clients that read this entity are told something else than before.
+    Told(Arc<str>),
 }

@@ -1,7 +1,9 @@
 //! A Home Assistant Core that a test leads by the hand: a demo house with a websocket beside it that
 //! says what the test wants to be said.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -12,7 +14,7 @@ use mcp_bridge::demo::DemoHouse;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -36,17 +38,56 @@ pub(crate) struct Core {
     pub(crate) house: DemoHouse,
     pub(crate) url: String,
     mood: watch::Sender<Mood>,
+    entities: Arc<Entities>,
+}
+
+/// What is exposed: states as `subscribe_entities` tells them, all of them in the area `kitchen`.
+#[derive(Debug)]
+struct Entities {
+    exposed: Mutex<BTreeMap<String, Value>>,
+    /// Events of `subscribe_entities`.
+    events: broadcast::Sender<Value>,
+}
+
+impl Entities {
+    fn exposed(&self) -> Value {
+        json!(*self.exposed.lock().unwrap())
+    }
 }
 
 impl Core {
-    /// Starts one that runs.
+    /// Starts one that runs and exposes nothing.
     pub(crate) async fn start() -> Self {
+        Self::exposing(std::iter::empty::<(String, Value)>()).await
+    }
+
+    /// Starts one that runs and exposes these entities.
+    pub(crate) async fn exposing<S: Into<String>>(
+        entities: impl IntoIterator<Item = (S, Value)>,
+    ) -> Self {
         let house = house().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (mood, _) = watch::channel(Mood::Running);
-        tokio::spawn(serve(listener, house.url(), mood.subscribe()));
-        Self { house, url, mood }
+        let entities = entities.into_iter();
+        let entities = entities.map(|(id, state)| (id.into(), state));
+        let entities = Arc::new(Entities {
+            exposed: Mutex::new(entities.collect()),
+            events: broadcast::Sender::new(64),
+        });
+        let heard = mood.subscribe();
+        tokio::spawn(serve(listener, house.url(), heard, entities.clone()));
+        Self {
+            house,
+            url,
+            mood,
+            entities,
+        }
+    }
+
+    /// An event of `subscribe_entities` happens.
+    pub(crate) fn happen(&self, event: Value) {
+        self.entities.events.send(event).unwrap();
     }
 
     /// A bridge before it that knows how it is.
@@ -73,13 +114,20 @@ impl Core {
     }
 }
 
-async fn serve(listener: TcpListener, house: String, mood: watch::Receiver<Mood>) {
+async fn serve(
+    listener: TcpListener,
+    house: String,
+    mood: watch::Receiver<Mood>,
+    entities: Arc<Entities>,
+) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     while let Ok((stream, _)) = listener.accept().await {
-        let (house, client, mood) = (house.clone(), client.clone(), mood.clone());
+        let (house, client) = (house.clone(), client.clone());
+        let (mood, entities) = (mood.clone(), entities.clone());
         let service = hyper::service::service_fn(move |request| {
-            let (house, client, mood) = (house.clone(), client.clone(), mood.clone());
-            async move { Ok::<_, Infallible>(answer(request, &house, &client, mood).await) }
+            let (house, client) = (house.clone(), client.clone());
+            let (mood, entities) = (mood.clone(), entities.clone());
+            async move { Ok::<_, Infallible>(answer(request, &house, &client, mood, entities).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .serve_connection(TokioIo::new(stream), service)
@@ -93,6 +141,7 @@ async fn answer(
     house: &str,
     client: &reqwest::Client,
     mood: watch::Receiver<Mood>,
+    entities: Arc<Entities>,
 ) -> Response<Full<Bytes>> {
     let status = |status: StatusCode| {
         let body = Full::from("404: Not Found");
@@ -107,7 +156,7 @@ async fn answer(
         tokio::spawn(async move {
             let connection = TokioIo::new(hyper::upgrade::on(request).await.unwrap());
             let socket = WebSocketStream::from_raw_socket(connection, Role::Server, None).await;
-            talk(socket, mood).await;
+            talk(socket, mood, &entities).await;
         });
         return Response::builder()
             .status(StatusCode::SWITCHING_PROTOCOLS)
@@ -139,10 +188,15 @@ async fn answer(
 }
 
 /// Talks as Core does, until it goes down.
-async fn talk<S>(mut socket: WebSocketStream<S>, mut mood: watch::Receiver<Mood>)
-where
+async fn talk<S>(
+    mut socket: WebSocketStream<S>,
+    mut mood: watch::Receiver<Mood>,
+    entities: &Entities,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let mut events = entities.events.subscribe();
+    let mut wants_states = None;
     say(
         &mut socket,
         &json!({"type": "auth_required", "ha_version": "2026.11.0"}),
@@ -163,7 +217,17 @@ where
                     wants_start = Some(message["id"].clone());
                 }
                 let mood = *mood.borrow();
-                say(&mut socket, &reply(&message, mood)).await;
+                say(&mut socket, &reply(&message, mood, entities)).await;
+                if message["type"] == "subscribe_entities" {
+                    wants_states = Some(message["id"].clone());
+                    let all = json!({"a": entities.exposed()});
+                    say(&mut socket, &event(&message["id"], &all)).await;
+                }
+            }
+            Ok(happened) = events.recv() => {
+                if let Some(id) = &wants_states {
+                    say(&mut socket, &event(id, &happened)).await;
+                }
             }
             changed = mood.changed() => {
                 if changed.is_err() || *mood.borrow() == Mood::Down {
@@ -172,22 +236,34 @@ where
                 }
                 let now = *mood.borrow();
                 if let (Some(id), Mood::Running) = (&wants_start, now) {
-                    let started = json!({"id": id, "type": "event", "event": {"data": {}}});
-                    say(&mut socket, &started).await;
+                    say(&mut socket, &event(id, &json!({"data": {}}))).await;
                 }
             }
         }
     }
 }
 
-fn reply(message: &Value, mood: Mood) -> Value {
+fn event(id: &Value, event: &Value) -> Value {
+    json!({"id": id, "type": "event", "event": event})
+}
+
+fn reply(message: &Value, mood: Mood, entities: &Entities) -> Value {
     let id = &message["id"];
+    let each = |about: Value| {
+        let exposed = entities.exposed.lock().unwrap();
+        let all = exposed.keys().map(|id| (id.clone(), about.clone()));
+        Value::Object(all.collect())
+    };
     let result = match message["type"].as_str().unwrap() {
         "ping" => return json!({"id": id, "type": "pong"}),
         "get_config" if mood == Mood::Running => json!({"state": "RUNNING", "version": "1"}),
         "get_config" => json!({"state": "NOT_RUNNING", "version": "1"}),
         "auth/current_user" => json!({"is_admin": true}),
-        "homeassistant/expose_entity/list" => json!({"exposed_entities": {}}),
+        "homeassistant/expose_entity/list" => {
+            json!({"exposed_entities": each(json!({"conversation": true}))})
+        }
+        "config/entity_registry/get_entries" => each(json!({"area_id": "kitchen"})),
+        "config/area_registry/list" => json!([{"area_id": "kitchen", "name": "Kitchen"}]),
         "llm/api/list" => json!({"apis": []}),
         list if list.ends_with("/list") => json!([]),
         _ => Value::Null,
