@@ -17,7 +17,7 @@ use http::HeaderMap;
 use mcp_bridge::demo::{self, DemoHouse};
 use mcp_bridge::dispatch::{
     AnswerSettings, ArgumentSettings, Call, Caller, DeduplicationSettings, Dispatcher, Origin,
-    SchedulerSettings, Settings, ToolSettings, Wishes, guard, queue,
+    SchedulerSettings, Settings, ToolSettings, Wishes, guard, loops, queue,
 };
 use mcp_bridge::protocol::json::RawJson;
 use mcp_bridge::protocol::message::{Id, Payload, Request};
@@ -119,6 +119,12 @@ fn dispatcher(house: &DemoHouse, limit: limit::Settings) -> (Arc<Dispatcher>, Ar
             ignore_case: false,
         },
         approval_timeout: minute,
+        loops: loops::Settings {
+            calls: 0,
+            window: minute,
+            max_remembered: 0,
+            max_bytes: 0,
+        },
     };
     let dispatcher = Dispatcher::new(settings, upstream.clone(), Arc::default());
     (Arc::new(dispatcher), upstream)

@@ -18,6 +18,8 @@ mod judged;
 mod keys;
 mod lists;
 mod local;
+mod loop_guard;
+pub mod loops;
 mod mirrors;
 mod news;
 mod pipeline;
@@ -87,6 +89,8 @@ pub struct Settings {
     pub approval_timeout: Duration,
     /// What is kept of the upstream's answers.
     pub answers: AnswerSettings,
+    /// What is a loop.
+    pub loops: loops::Settings,
 }
 
 /// Who calls, as far as the way of a call depends on it.
@@ -188,6 +192,8 @@ pub struct Figures {
     pub joined: u64,
     /// Calls that got the answer of an identical one that was over, ever.
     pub replayed: u64,
+    /// Calls that were part of a loop, ever.
+    pub loops: u64,
     /// Answers kept for repetitions now.
     pub kept_answers: usize,
     /// The cache; nothing if it is turned off.

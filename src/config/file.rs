@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod home_assistant;
+mod loops;
 mod outside;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::telemetry::{Format, Level};
 pub(super) use access::Access;
 pub(super) use audit::Audit;
 pub(super) use home_assistant::HomeAssistant;
+pub(super) use loops::Loops;
 pub(super) use outside::{Metrics, Traces};
 
 /// From where the Supervisor brings people to an app's page.
@@ -139,6 +141,8 @@ pub struct Config {
     pub queue: Queue,
     /// How arguments are held against the schemas of tools.
     pub arguments: Arguments,
+    /// When a client goes round in circles.
+    pub loops: Loops,
     /// Home Assistant beyond its MCP server.
     pub home_assistant: HomeAssistant,
     /// Answers of the upstream that are kept.
@@ -417,6 +421,7 @@ impl Config {
                 drain_timeout: Duration::from_secs(if under_supervisor { 25 } else { 8 }),
             },
             home_assistant: HomeAssistant::default(),
+            loops: Loops::default(),
             tls: Tls::default(),
             access: Access::default(),
             audit: Audit::default(),

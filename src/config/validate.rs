@@ -1,6 +1,7 @@
 //! From the configuration as it is written to the settings of each module; finds every fault at
 //! once.
 
+mod dispatch;
 mod guard;
 
 use std::fmt::Display;
@@ -12,12 +13,11 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use url::{Position, Url};
 
-use super::file::{Arguments, Audit, Cache, Config, Limits, Metrics, Queue, Secret, Tls, Traces};
+use super::file::{Audit, Config, Limits, Metrics, Secret, Tls, Traces};
 use super::sources::Environment;
 use super::{ConfigError, Fault, Settings, Upstream, file};
 use crate::homeassistant::{Address, Supervisor, Wish};
-use crate::resilience::{breaker, limit};
-use crate::{access, dispatch, homeassistant, http, server, telemetry, upstream};
+use crate::{access, homeassistant, http, server, telemetry, upstream};
 
 /// Fewer characters than this can be guessed.
 const MIN_ADMIN_TOKEN: usize = 16;
@@ -176,10 +176,11 @@ pub(super) fn settings(
         http: http_settings(&limits, config.legacy_sessions, &config.metrics),
         access,
         admin_token,
-        dispatch: dispatch_settings(
+        dispatch: dispatch::settings(
             queue,
             &arguments,
             cache,
+            &config.loops,
             approval_timeout,
             limits.response_timeout,
         ),
@@ -263,62 +264,6 @@ fn pool_settings(limits: &Limits) -> upstream::pool::Settings {
     }
 }
 
-fn dispatch_settings(
-    queue: Queue,
-    arguments: &Arguments,
-    cache: Cache,
-    approval_timeout: Duration,
-    longest_call: Duration,
-) -> dispatch::Settings {
-    dispatch::Settings {
-        call_timeout: queue.call_timeout,
-        scheduler: dispatch::SchedulerSettings {
-            queue: dispatch::queue::Settings {
-                max_waiting: queue.max_waiting,
-                max_waiting_per_client: queue.max_waiting_per_client,
-                aging_interval: queue.aging_interval,
-            },
-            limit: limit::Settings::up_to(queue.max_parallel_calls),
-            breaker: breaker::Settings {
-                probe_lease: longest_call + Duration::from_secs(10),
-                ..breaker::Settings::default()
-            },
-            hold: queue.hold_during_restart,
-        },
-        deduplication: dispatch::DeduplicationSettings {
-            write_window: queue.duplicate_window,
-            key_window: Duration::from_mins(10),
-            max_kept: 1000,
-            max_kept_bytes: 4 << 20,
-            max_running: 1000,
-        },
-        tools: dispatch::ToolSettings {
-            reads: queue.reads,
-            steps: queue.steps,
-        },
-        arguments: dispatch::ArgumentSettings {
-            check: arguments.check,
-            drop_empty: arguments.drop_empty,
-            drop_null: arguments.drop_null,
-            convert: arguments.convert,
-            wrap: arguments.wrap,
-            ignore_case: arguments.ignore_case,
-        },
-        approval_timeout,
-        answers: dispatch::AnswerSettings {
-            enabled: cache.enabled,
-            bounds: crate::cache::Settings {
-                max_bytes: cache.size,
-                list_ttl: cache.list_ttl,
-                list_ttl_without_events: cache.list_ttl_without_events,
-                state_ttl: cache.state_ttl,
-                max_stale: cache.max_stale,
-            },
-            tools: cache.tools,
-        },
-    }
-}
-
 fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
     let Config {
         queue,
@@ -377,6 +322,8 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
     faults.expect_time("limits.connect_timeout", limits.connect_timeout);
     faults.expect_time("limits.response_timeout", limits.response_timeout);
     faults.expect_time("limits.session_idle", limits.session_idle);
+    faults.expect_within("loops.calls", config.loops.calls, 0..=1000);
+    faults.expect_time("loops.window", config.loops.window);
     faults.expect_at_least("audit.file_size", config.audit.file_size, 4 << 10);
     faults.expect_within("audit.files", config.audit.files, 0..=10_000);
     if config.audit.days == 0 {
@@ -397,13 +344,13 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
     }
 }
 
-/// Certificate and key, or neither.
 /// Whether it can be an id of Home Assistant's sets of tools, or is empty.
 fn is_api(id: &str) -> bool {
     let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     id.len() <= 64 && id.chars().all(is_fit) && !id.starts_with('.')
 }
 
+/// Certificate and key, or neither.
 fn tls(tls: Tls, faults: &mut Faults<'_>) -> Option<server::TlsSettings> {
     let Tls {
         certificate,

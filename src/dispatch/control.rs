@@ -12,6 +12,7 @@ impl Dispatcher {
         self.call_timeout.store(Arc::new(settings.call_timeout));
         self.screening.configure(settings);
         self.flights.configure(settings.deduplication);
+        self.loops.configure(settings.loops);
         self.road.scheduler.configure(settings.scheduler);
         self.road.answers.configure(&settings.answers);
     }

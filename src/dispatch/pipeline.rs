@@ -15,6 +15,7 @@ use super::flights::{Boarding, Flights, Outcome};
 use super::journey::{Journey, Road};
 use super::judged::Judged;
 use super::keys;
+use super::loop_guard::{LoopGuard, Watched};
 use super::mirrors::Mirrors;
 use super::queue::Arrival;
 use super::record::{Books, Counters, Record};
@@ -48,6 +49,7 @@ pub struct Dispatcher {
     pub(super) call_timeout: ArcSwap<Duration>,
     pub(super) screening: Screening,
     pub(super) flights: Arc<Flights>,
+    pub(super) loops: LoopGuard,
     writes: Writes,
     pub(super) mirrors: Mirrors,
     pub(super) announcements: Announcements,
@@ -74,6 +76,7 @@ impl Dispatcher {
         Self {
             screening,
             flights: Flights::new(settings.deduplication),
+            loops: LoopGuard::new(settings.loops),
             writes: Writes::default(),
             mirrors: Mirrors::default(),
             announcements,
@@ -124,7 +127,16 @@ impl Dispatcher {
         let deadline = call.received + self.patience(call);
         loop {
             let judged = self.judge(call, deadline, course).await?;
+            let watched = self.loops.watch(&judged);
+            if let Some(last) = watched.as_ref().and_then(Watched::stopped) {
+                course.answered_by(Source::Repeated);
+                return Ok(answered(call, last));
+            }
             let outcome = self.recall(&judged, deadline, course).await;
+            let outcome = match watched {
+                Some(watched) => self.loops.answered(watched, outcome),
+                None => outcome,
+            };
             // An action has lost its place among those of its client: it is told.
             if judged.acts() || !may_ask_anew(&outcome, deadline) {
                 return self.with_own_resources(&judged.call, outcome);
@@ -421,6 +433,7 @@ impl Dispatcher {
             left: counters.left.total(),
             joined: counters.joined.total(),
             replayed: counters.replayed.total(),
+            loops: self.loops.found(),
             kept_answers: deduplication.kept,
             cache: self.road.answers.figures(),
             queue: self.road.scheduler.figures(),

@@ -33,6 +33,7 @@ mod ingress;
 mod layering;
 mod live_resources;
 mod logs;
+mod loops;
 mod mcp_http;
 mod metrics;
 mod modern;
