@@ -212,10 +212,10 @@ catalogue! {
         cause: "Nobody has the name, or the client was revoked.",
         fix: "`GET /api/clients` and `mcp-bridge token list` show all.";
     ClientConflict = "client_conflict", Request, 409, -32600,
-        "The client cannot be made",
-        "The client cannot be made; choose another name.",
-        cause: "Another client has the name, or there are too many.",
-        fix: "Choose another name, or revoke that client first.";
+        "The client cannot be made or changed so",
+        "The client cannot be made or changed so; choose another name.",
+        cause: "Another client has the name, the configuration declares it, or there are too many.",
+        fix: "Choose another name, or revoke that client first. What the configuration declares (`clients`) is changed there.";
     RegisterUnusable = "register_unusable", Bridge, 500, -32603,
         "The register of clients cannot be used",
         "The register of clients cannot be used; a person has to look at the bridge.",

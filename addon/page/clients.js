@@ -23,7 +23,7 @@ function row(client) {
     cell('seen', client.seen ? ago(client.seen) : t('clients.never')),
     figure('calls', number(client.calls)), figure('errors', number(client.errors)), figure('time', duration(client.p95_ms)), figure('waiting', number(waiting)),
     cell('rights', el('span', { class: `chip ${client.enabled ? client.rights : 'off'}` }, extent)),
-    el('td', { class: 'last' }, client.registered && action(t('clients.change'), () => changeClient(client.name),
+    el('td', { class: 'last' }, client.declared && el('small', { class: 'quiet' }, t('clients.declared')), client.registered && action(t('clients.change'), () => changeClient(client.name),
       { class: 'plain', 'data-key': `change-${client.name}`, 'aria-label': t('clients.change_one', { client: client.name }) })));
 }
 

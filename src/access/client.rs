@@ -15,6 +15,9 @@ use super::token::TokenHash;
 use crate::protocol::priority::Priority;
 use crate::resilience::rate::Rate;
 
+/// Characters of a name.
+const MAX_NAME: usize = 64;
+
 /// A client: somebody who holds a token.
 ///
 /// A field that is not known is an error, not ignored: it may have been a restriction.
@@ -36,6 +39,9 @@ pub struct Client {
     /// What it may do.
     #[serde(default)]
     pub terms: Terms,
+    /// Whether the configuration declares it, so that the register has nothing to say about it.
+    #[serde(skip)]
+    pub declared: bool,
 }
 
 /// What is kept of a token.
@@ -93,16 +99,29 @@ const fn is_false(flag: &bool) -> bool {
 }
 
 impl Client {
-    /// Whoever comes without a token, where none is needed.
-    pub fn anyone() -> Self {
+    /// A client without tokens or bounds.
+    pub fn new(name: String, created: Timestamp) -> Self {
         Self {
-            name: "anyone".to_owned(),
-            created: Timestamp::UNIX_EPOCH,
+            name,
+            created,
             enabled: true,
             revoked: None,
             tokens: Vec::new(),
             terms: Terms::default(),
+            declared: false,
         }
+    }
+
+    /// Whoever comes without a token, where none is needed.
+    pub fn anyone() -> Self {
+        Self::new("anyone".to_owned(), Timestamp::UNIX_EPOCH)
+    }
+
+    /// Whether a client can be called so: 1 to 64 characters, none that would confuse a reader.
+    pub fn is_name(name: &str) -> bool {
+        (1..=MAX_NAME).contains(&name.chars().count())
+            && name.trim() == name
+            && !name.chars().any(char::is_control)
     }
 
     /// Whether its name is taken: names of revoked clients are free again.

@@ -17,7 +17,6 @@ pub use file::Stamp;
 
 /// More clients than a house has; keeps a damaged or hostile file from growing the memory.
 const MAX_CLIENTS: usize = 1000;
-const MAX_NAME: usize = 64;
 /// The client that is made at the first start.
 const FIRST: &str = "default";
 /// The file that holds its token in clear.
@@ -58,6 +57,9 @@ pub enum RegistryError {
     /// Nobody has that name.
     #[error("there is no client {0:?}; `mcp-bridge token list` shows all")]
     NoSuchClient(String),
+    /// The name is that of a client of the configuration.
+    #[error("the configuration declares the client {0:?}: change it there (`clients`)")]
+    Declared(String),
     /// There are too many.
     #[error("there are {MAX_CLIENTS} clients already")]
     TooMany,
@@ -107,10 +109,7 @@ impl Registry {
     }
 
     fn add(&self, name: &str, terms: Terms, token: &Token) -> Result<(), RegistryError> {
-        let fits = (1..=MAX_NAME).contains(&name.chars().count())
-            && name.trim() == name
-            && !name.chars().any(char::is_control);
-        if !fits {
+        if !Client::is_name(name) {
             return Err(RegistryError::BadName(name.to_owned()));
         }
         let now = Timestamp::now();
@@ -122,12 +121,9 @@ impl Registry {
                 forget_oldest_revoked(clients)?;
             }
             clients.push(Client {
-                name: name.to_owned(),
-                created: now,
-                enabled: true,
-                revoked: None,
                 tokens: vec![credential(token, now)],
                 terms,
+                ..Client::new(name.to_owned(), now)
             });
             Ok(())
         })

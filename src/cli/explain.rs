@@ -63,7 +63,8 @@ struct Explanation<'a> {
 /// A wrong configuration, or a client that does not exist.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = super::loaded(&arguments.flags)?.settings;
-    let clients = Registry::new(&settings.data).load()?;
+    let registered = Registry::new(&settings.data).load()?;
+    let clients = access::together(registered, &settings.access.clients);
     let named = |client: &Client| client.name == arguments.client && client.is_active();
     let client = clients
         .into_iter()

@@ -58,7 +58,7 @@ impl From<&RightsArgs> for Rights {
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     let rights = match command {
         Command::Show(Named { name, place }) => {
-            let clients = place.registry()?.load()?;
+            let clients = place.clients()?;
             let client = clients
                 .into_iter()
                 .find(|client| client.name == *name && client.is_active());
@@ -69,7 +69,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             client: Named { name, place },
             rights,
         } => {
-            let changed = place.registry()?.update(name, |client| {
+            let changed = place.to_change(name)?.update(name, |client| {
                 client.terms.rights = rights.into();
                 Ok(())
             });

@@ -9,7 +9,9 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::rights::RightsArgs;
-use crate::access::{CertificateId, Client, Registry, Terms, parse_network};
+use crate::access::{
+    CertificateId, Client, Registry, Terms, Token, check_not_declared, parse_network, together,
+};
 use crate::config::{self, Environment, Flags, Profile};
 use crate::protocol::priority::Priority;
 use crate::resilience::rate::Rate;
@@ -20,6 +22,9 @@ pub(super) enum Command {
     Show(Place),
     /// The token that opens the status page, alone on the last line
     Admin(Place),
+    /// Make a token for a client that the configuration declares, with its hash; neither is kept. The
+    /// token stands alone on the last line
+    Generate,
     /// Make a token for a client; it is shown once, alone on the last line
     Create {
         /// What the client is called, such as "LM Studio"
@@ -122,15 +127,43 @@ impl Place {
         Ok(Registry::new(self.folder()?))
     }
 
+    /// The register, to change the client of this name in it.
+    pub(super) fn to_change(&self, name: &str) -> anyhow::Result<Registry> {
+        check_not_declared(&self.declared(), name)?;
+        self.registry()
+    }
+
+    /// All clients, those of the register and the declared ones.
+    pub(super) fn clients(&self) -> anyhow::Result<Vec<Client>> {
+        Ok(together(self.registry()?.load()?, &self.declared()))
+    }
+
+    /// The clients that the configuration declares. Whatever is wrong with it, those of the register
+    /// can be locked out.
+    fn declared(&self) -> Vec<Client> {
+        match super::loaded(&self.flags()) {
+            Ok(loaded) => loaded.settings.access.clients,
+            Err(error) => {
+                let error = error.context("clients that the configuration declares are not known");
+                super::complain(&error);
+                Vec::new()
+            }
+        }
+    }
+
     /// The data folder.
     pub(super) fn folder(&self) -> anyhow::Result<PathBuf> {
-        let flags = Flags {
+        let environment = Environment::of_process();
+        Ok(config::data_folder(&self.flags(), &environment)?)
+    }
+
+    fn flags(&self) -> Flags {
+        Flags {
             data: self.data.clone(),
             config: self.config.clone(),
             profile: self.profile,
             ..Flags::default()
-        };
-        Ok(config::data_folder(&flags, &Environment::of_process())?)
+        }
     }
 }
 
@@ -150,17 +183,22 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             super::say("Token for the status page, unless `admin_token_file` is set; keep it:");
             super::say(token.reveal());
         }
+        Command::Generate => {
+            let token = Token::generate()?;
+            super::say(format_args!("token_sha256: {}", token.hash()));
+            super::say("Token; it is not shown again:");
+            super::say(token.reveal());
+        }
         Command::Create { name, terms, place } => {
-            let token = place.registry()?.create(name, terms.into())?;
+            let token = place.to_change(name)?.create(name, terms.into())?;
             super::say(format_args!(
                 "Token of the client {name:?}; it is not shown again:"
             ));
             super::say(token.reveal());
         }
         Command::List(place) => {
-            let registry = place.registry()?;
-            let last_seen = registry.last_seen()?;
-            for client in registry.load()? {
+            let last_seen = place.registry()?.last_seen()?;
+            for client in place.clients()? {
                 super::say(line(&client, last_seen.get(&client.name).copied()));
             }
         }
@@ -170,7 +208,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             place,
         } => {
             let overlap_time = Duration::from_hours(*overlap);
-            let token = place.registry()?.rotate(name, overlap_time)?;
+            let token = place.to_change(name)?.rotate(name, overlap_time)?;
             super::say(format_args!(
                 "New token of the client {name:?}, the old one goes on for {overlap} hours; it is \
                  not shown again:"
@@ -178,15 +216,15 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             super::say(token.reveal());
         }
         Command::Enable(Named { name, place }) => {
-            switch(&place.registry()?, name, true)?;
+            switch(&place.to_change(name)?, name, true)?;
             super::say(format_args!("{name:?} may come in"));
         }
         Command::Disable(Named { name, place }) => {
-            switch(&place.registry()?, name, false)?;
+            switch(&place.to_change(name)?, name, false)?;
             super::say(format_args!("{name:?} is switched off"));
         }
         Command::Revoke(Named { name, place }) => {
-            place.registry()?.revoke(name)?;
+            place.to_change(name)?.revoke(name)?;
             super::say(format_args!("{name:?} is locked out"));
         }
     }
@@ -209,8 +247,10 @@ fn line(client: &Client, last_seen: Option<Timestamp>) -> String {
     };
     let last_seen = last_seen.filter(|_| client.is_active());
     let seen = last_seen.map_or_else(|| "never seen".to_owned(), |at| format!("seen {at:.0}"));
-    format!(
-        "{:<24} made {:.0}  {seen:<25}  {state}",
-        client.name, client.created
-    )
+    let made = if client.declared {
+        "declared".to_owned()
+    } else {
+        format!("made {:.0}", client.created)
+    };
+    format!("{:<24} {made:<25}  {seen:<25}  {state}", client.name)
 }

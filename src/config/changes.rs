@@ -37,8 +37,9 @@ pub fn changes(old: &Loaded, new: &Loaded) -> Vec<String> {
     for (key, differs) in [
         (token, !was.upstream.wish.has_token_of(&is.upstream.wish)),
         ("admin_token_file", was.admin_token != is.admin_token),
+        ("clients", was.access.clients != is.access.clients),
     ] {
-        if differs && !keys.iter().any(|other| other == key) {
+        if differs && !keys.iter().any(|other| other.starts_with(key)) {
             keys.push(key.to_owned());
         }
     }

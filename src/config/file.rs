@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod clients;
 mod home_assistant;
 mod loops;
 mod outside;
@@ -21,6 +22,7 @@ use crate::resilience::rate::Rate;
 use crate::telemetry::{Format, Level};
 pub(super) use access::Access;
 pub(super) use audit::Audit;
+pub(super) use clients::DeclaredClient;
 pub(super) use home_assistant::HomeAssistant;
 pub(super) use loops::Loops;
 pub(super) use outside::{Metrics, Traces};
@@ -153,6 +155,9 @@ pub struct Config {
     pub tls: Tls,
     /// Who may come in, besides holding a token.
     pub access: Access,
+    /// Clients besides those that the bridge keeps itself, by their names, such as
+    /// `{n8n: {token_file: /run/secrets/n8n, terms: {rate: 60/min}}}`.
+    pub clients: BTreeMap<String, DeclaredClient>,
     /// What is written down of calls.
     pub audit: Audit,
 }
@@ -424,6 +429,7 @@ impl Config {
             loops: Loops::default(),
             tls: Tls::default(),
             access: Access::default(),
+            clients: BTreeMap::new(),
             audit: Audit::default(),
         }
     }

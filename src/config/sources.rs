@@ -134,10 +134,13 @@ pub fn reload(
         config.upstream_token_file.clone(),
         config.admin_token_file.clone(),
     ];
+    let clients = config.clients.values();
+    let tokens = clients.flat_map(|client| client.token_file.iter().cloned());
+    let files = files.into_iter().flatten().chain(tokens).collect();
     Ok(Loaded {
         config,
         settings,
-        files: files.into_iter().flatten().collect(),
+        files,
     })
 }
 

@@ -80,9 +80,9 @@ pub(super) fn without_query<S: Serializer>(address: &str, s: S) -> Result<S::Ok,
     s.serialize_str(&address[..end])
 }
 
-/// Reads a list of texts, to be named in `#[serde(deserialize_with)]`. A text is a list, too, with
+/// Reads a list of texts, or of paths, to be named in `#[serde(deserialize_with)]`. A text is a list, too, with
 /// commas: the environment has no simple way to write another.
-pub(super) fn list<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+pub(super) fn list<'de, D: Deserializer<'de>, T: From<String>>(d: D) -> Result<Vec<T>, D::Error> {
     struct List;
     impl<'de> Visitor<'de> for List {
         type Value = Vec<String>;
@@ -104,7 +104,8 @@ pub(super) fn list<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Er
             Deserialize::deserialize(SeqAccessDeserializer::new(entries))
         }
     }
-    d.deserialize_any(List)
+    let texts = d.deserialize_any(List)?;
+    Ok(texts.into_iter().map(T::from).collect())
 }
 
 /// A text, or a bare number, which lacks its unit and is refused with its digits in the message.

@@ -1,6 +1,7 @@
 //! From the configuration as it is written to the settings of each module; finds every fault at
 //! once.
 
+mod clients;
 mod dispatch;
 mod guard;
 
@@ -142,7 +143,10 @@ pub(super) fn settings(
     let home_assistant = config.home_assistant;
     let tls = tls(config.tls, &mut faults);
     let collector = collector(&config.traces, &mut faults);
-    let access = guard::settings(access, &limits, &mut faults);
+    let access = access::Settings {
+        clients: clients::settings(config.clients, &mut faults),
+        ..guard::settings(access, &limits, &mut faults)
+    };
     let (Some(address), true) = (address, faults.found.is_empty()) else {
         return Err(ConfigError(faults.found));
     };

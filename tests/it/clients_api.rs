@@ -12,11 +12,11 @@ fn ask(bridge: &Bridge, method: Method, path: &str, body: &Value) -> reqwest::Re
     request.body(body.to_string())
 }
 
-async fn told(bridge: &Bridge, method: Method, path: &str, body: Value) -> Reply {
+pub(crate) async fn told(bridge: &Bridge, method: Method, path: &str, body: Value) -> Reply {
     send(ask(bridge, method, path, &body)).await
 }
 
-async fn lists(bridge: &Bridge, token: &str) -> Reply {
+pub(crate) async fn lists(bridge: &Bridge, token: &str) -> Reply {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     send(
         client

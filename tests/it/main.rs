@@ -21,6 +21,7 @@ mod compression;
 mod configuration;
 mod conformance;
 mod dashboard;
+mod declared;
 mod documentation;
 mod eras;
 mod events;

@@ -60,9 +60,6 @@ impl From<Client1> for Client {
             expires: None,
         };
         Self {
-            name: old.name,
-            created: old.created,
-            enabled: true,
             revoked: old.revoked,
             tokens: vec![token],
             terms: Terms {
@@ -70,6 +67,7 @@ impl From<Client1> for Client {
                 timeout_s: old.timeout_s.and_then(std::num::NonZeroU64::new),
                 ..Terms::default()
             },
+            ..Self::new(old.name, old.created)
         }
     }
 }

@@ -34,6 +34,7 @@ pub(super) fn settings(access: Access, limits: &Limits, faults: &mut Faults<'_>)
             client: limits.calls_per_client,
             tools: limits.calls_per_tool.clone().into_iter().collect(),
         },
+        clients: Vec::new(),
         brake: BrakeSettings {
             wrong_tokens: limits.wrong_tokens,
             window: limits.wrong_tokens_window,

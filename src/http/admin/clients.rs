@@ -33,6 +33,8 @@ pub(super) struct ClientRow {
     revoked: Option<Timestamp>,
     #[schemars(with = "Option<String>")]
     last_seen: Option<Timestamp>,
+    /// Whether the configuration declares it; it can be changed there alone.
+    declared: bool,
     tokens: Vec<TokenRow>,
     terms: Terms,
 }
@@ -86,7 +88,9 @@ impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
         let code = match error {
             RegistryError::BadName(_) => Code::InvalidParams,
-            RegistryError::NameTaken(_) | RegistryError::TooMany => Code::ClientConflict,
+            RegistryError::NameTaken(_) | RegistryError::Declared(_) | RegistryError::TooMany => {
+                Code::ClientConflict
+            }
             RegistryError::NoSuchClient(_) => Code::NoSuchClient,
             RegistryError::Io { .. }
             | RegistryError::Damaged { .. }
@@ -100,8 +104,12 @@ impl From<RegistryError> for Failure {
 pub(super) async fn list(State(bridge): State<Arc<Bridge>>) -> Response {
     let access = bridge.access.clone();
     let rows = blocking(move || {
-        let clients = access.registry().load()?;
-        Ok(clients.iter().map(|client| row(&access, client)).collect())
+        access.refresh()?;
+        Ok(access
+            .clients()
+            .iter()
+            .map(|client| row(&access, client))
+            .collect())
     });
     told(rows.await.map(|clients| Clients { clients }))
 }
@@ -124,7 +132,7 @@ pub(super) async fn create(
     let created = async {
         let Creation { name, terms } = read(&bridge, request).await?;
         let made = name.clone();
-        let change = move |access: &Access| access.registry().create(&made, terms);
+        let change = move |access: &Access| access.to_change(&made)?.create(&made, terms);
         let token = changed(&bridge, change).await?;
         tracing::info!(client = name, by = %operator, "client made");
         with_token(&bridge, name, &token).await
@@ -152,7 +160,7 @@ pub(super) async fn update(
             .map_err(|error| Failure::with(Code::InvalidParams, error))?;
         let meant = name.clone();
         let client = changed(&bridge, move |access| {
-            access.registry().update(&meant, |client| {
+            access.to_change(&meant)?.update(&meant, |client| {
                 client.terms = terms;
                 client.enabled = enabled.unwrap_or(client.enabled);
                 Ok(())
@@ -174,7 +182,10 @@ pub(super) async fn revoke(
     let revoked = async {
         let name = named(name)?;
         let meant = name.clone();
-        changed(&bridge, move |access| access.registry().revoke(&meant)).await?;
+        changed(&bridge, move |access| {
+            access.to_change(&meant)?.revoke(&meant)
+        })
+        .await?;
         tracing::info!(client = name, by = %operator, "client revoked");
         Ok(json!({}))
     };
@@ -193,7 +204,7 @@ pub(super) async fn rotate(
         let Rotation { overlap_s } = read(&bridge, request).await?;
         let overlap = overlap_s.map_or(OVERLAP, Duration::from_secs);
         let meant = name.clone();
-        let change = move |access: &Access| access.registry().rotate(&meant, overlap);
+        let change = move |access: &Access| access.to_change(&meant)?.rotate(&meant, overlap);
         let token = changed(&bridge, change).await?;
         tracing::info!(client = name, by = %operator, "client given a new token");
         with_token(&bridge, name, &token).await
@@ -223,12 +234,13 @@ async fn with_token(bridge: &Bridge, name: String, token: &Token) -> Result<With
     })
 }
 
-async fn find(bridge: &Bridge, name: String) -> Result<Client, Failure> {
+async fn find(bridge: &Bridge, name: String) -> Result<Arc<Client>, Failure> {
     let access = bridge.access.clone();
     blocking(move || {
-        let clients = access.registry().load()?.into_iter();
-        let mut active = clients.filter(Client::is_active);
-        let client = active.find(|client| client.name == name);
+        access.refresh()?;
+        let clients = access.clients();
+        let is_meant = |client: &&Arc<Client>| client.is_active() && client.name == name;
+        let client = clients.iter().find(is_meant).cloned();
         client.ok_or(RegistryError::NoSuchClient(name))
     })
     .await
@@ -245,6 +257,7 @@ fn row(access: &Access, client: &Client) -> ClientRow {
         enabled: client.enabled,
         revoked: client.revoked,
         last_seen: access.last_seen().remove(&client.name),
+        declared: client.declared,
         tokens: tokens.collect(),
         terms: client.terms.clone(),
     }

@@ -59,6 +59,37 @@ fn the_config_map_is_a_configuration() {
 }
 
 #[test]
+fn the_clients_that_the_documents_declare_can_be_declared() {
+    for document in ["deploy/README.md", "docs/security.md"] {
+        let text = read(document);
+        let blocks = text.split("```yaml\n").skip(1);
+        let blocks = blocks.map(|rest| rest.split("```").next().unwrap());
+        let example = blocks
+            .into_iter()
+            .find(|block| block.starts_with("clients:"));
+        let folder = tempfile::tempdir().unwrap();
+        let (file, token) = (
+            folder.path().join("bridge.yaml"),
+            folder.path().join("token"),
+        );
+        let made = mcp_bridge::access::Token::generate().unwrap();
+        std::fs::write(&token, made.reveal()).unwrap();
+        let mounted = "/run/secrets/mcp-bridge/n8n-token";
+        assert!(example.unwrap().contains(mounted), "{document}");
+        let example = example.unwrap().replace(mounted, token.to_str().unwrap());
+        std::fs::write(&file, example).unwrap();
+        let flags = Flags {
+            config: Some(file),
+            data: Some("/data".into()),
+            ..Flags::default()
+        };
+        let settings = load(&flags, &Environment::default()).unwrap().settings;
+        let mut clients = settings.access.clients.iter();
+        assert!(clients.any(|client| client.name == "n8n"), "{document}");
+    }
+}
+
+#[test]
 fn the_compose_file_sets_variables_that_exist() {
     let compose = yaml("deploy/compose.yaml");
     let bridge = &compose["services"]["bridge"];

@@ -16,8 +16,11 @@ pub(in crate::http::admin) struct ClientState {
     /// Its name.
     #[schemars(with = "String")]
     pub name: Arc<str>,
-    /// Whether it is in the register; nobody is who comes through an open front door.
+    /// Whether it is in the register, where it can be changed; nobody is who comes through an open
+    /// front door, or whom the configuration declares.
     registered: bool,
+    /// Whether the configuration declares it.
+    declared: bool,
     /// Whether it may come in for the time being.
     enabled: bool,
     /// How much it may do.
@@ -72,7 +75,12 @@ impl ClientState {
             .map(|client| {
                 let earlier = last_seen.get(&client.name);
                 let earlier = earlier.and_then(|at| u64::try_from(at.as_millisecond()).ok());
-                Self::of(client, true, earlier, figures.remove(&*client.name))
+                Self::of(
+                    client,
+                    !client.declared,
+                    earlier,
+                    figures.remove(&*client.name),
+                )
             })
             .collect();
         let anyone = Client::anyone();
@@ -95,6 +103,7 @@ impl ClientState {
         Self {
             name: client.name.as_str().into(),
             registered,
+            declared: client.declared,
             enabled: client.enabled,
             rights: Extent::of(&client.terms.rights),
             // Whole seconds: it must not change with every request of a busy client.
