@@ -2,7 +2,7 @@
 
 mod care;
 mod errands;
-mod knowledge;
+pub mod knowledge;
 mod locate;
 mod notices;
 mod own_app;

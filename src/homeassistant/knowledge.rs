@@ -25,7 +25,8 @@ use serde_json::{Value, json};
 
 use self::core::Core;
 use super::Condition;
-use super::websocket::{CommandError, Loss};
+pub use super::websocket::CommandError;
+use super::websocket::Loss;
 use crate::cache::Change;
 use crate::upstream::{Description, Meant, Presence, Thing, Told};
 use house::{Counts, House};
@@ -33,8 +34,7 @@ use integrations::Integrations;
 pub(super) use integrations::McpServer;
 use records::Api;
 use topics::EVENTS;
-pub use topics::Report;
-pub(super) use topics::{Request, Topic};
+pub use topics::{Bus, Report, Request, Topic};
 
 /// While Home Assistant is not ready it is asked so often whether it is. Its own word comes only to
 /// administrators.
@@ -65,7 +65,7 @@ enum Watch {
 
 /// Everything that is known.
 #[derive(Debug)]
-pub(super) struct Knowledge {
+pub struct Knowledge {
     house: House,
     core: Core,
     integrations: Integrations,
@@ -124,7 +124,7 @@ fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
 
 impl Knowledge {
     /// Nothing is known yet.
-    pub(super) fn new(now: Instant) -> Self {
+    pub fn new(now: Instant) -> Self {
         Self {
             house: House::default(),
             core: Core::new(now),
@@ -146,12 +146,12 @@ impl Knowledge {
     }
 
     /// What to send now, in this order.
-    pub(super) fn take_requests(&mut self) -> Vec<Request> {
+    pub fn take_requests(&mut self) -> Vec<Request> {
         std::mem::take(&mut self.requests)
     }
 
     /// What has happened, in its order.
-    pub(super) fn take_reports(&mut self) -> Vec<Report> {
+    pub fn take_reports(&mut self) -> Vec<Report> {
         std::mem::take(&mut self.reports)
     }
 
@@ -210,12 +210,12 @@ impl Knowledge {
     }
 
     /// Those exposed entities that clients are told of, behind `after`, `most` at a time.
-    pub(super) fn things_after(&self, after: Option<&str>, most: usize) -> Vec<Thing> {
+    pub fn things_after(&self, after: Option<&str>, most: usize) -> Vec<Thing> {
         self.house.things_after(after, most)
     }
 
     /// How one of them is; nothing if clients are not told of it.
-    pub(super) fn told(&self, now: Instant, id: &str) -> Option<Told> {
+    pub fn told(&self, now: Instant, id: &str) -> Option<Told> {
         let (thing, text) = self.house.told(id)?;
         let age = self.untold_since.map(|since| now.duration_since(since));
         Some(Told { thing, text, age })
@@ -240,7 +240,7 @@ impl Knowledge {
     }
 
     /// There is a connection.
-    pub(super) fn connected(&mut self, version: &str) {
+    pub fn connected(&mut self, version: &str) {
         self.core.met(version);
         self.integrations.forget();
         self.refreshes.clear();
@@ -275,12 +275,7 @@ impl Knowledge {
     }
 
     /// The answer to a command or subscription.
-    pub(super) fn answer(
-        &mut self,
-        now: Instant,
-        topic: Topic,
-        outcome: Result<&RawValue, CommandError>,
-    ) {
+    pub fn answer(&mut self, now: Instant, topic: Topic, outcome: Result<&RawValue, CommandError>) {
         if topic.list().is_some() || topic == Topic::Entries {
             let refresh = self.refreshes.entry(topic).or_default();
             refresh.underway = false;

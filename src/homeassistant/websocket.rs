@@ -20,7 +20,7 @@ use super::knowledge::{Knowledge, Report, Request, Topic};
 use crate::upstream::http_client::HttpClient;
 pub(super) use link::Loss;
 use link::{Link, News, Order};
-pub(super) use message::CommandError;
+pub use message::CommandError;
 use socket::Socket;
 
 /// How long Home Assistant may take to read a message.

@@ -7,6 +7,14 @@
     reason = "so tests fail"
 )]
 
+use std::alloc::System;
+
+use cap::Cap;
+
+/// Counts what tests take of memory.
+#[global_allocator]
+static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
+
 mod access;
 mod admin;
 mod announcing;
@@ -36,6 +44,7 @@ mod live_resources;
 mod logs;
 mod loops;
 mod mcp_http;
+mod memory;
 mod metrics;
 mod modern;
 mod operators_api;

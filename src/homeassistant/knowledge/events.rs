@@ -14,7 +14,7 @@ use crate::upstream::Presence;
 
 impl Knowledge {
     /// What a subscription is for.
-    pub(in crate::homeassistant) fn event(&mut self, now: Instant, topic: Topic, event: &RawValue) {
+    pub fn event(&mut self, now: Instant, topic: Topic, event: &RawValue) {
         self.events += 1;
         match topic {
             Topic::Bus(bus) => self.take_bus_event(now, bus, event),

@@ -23,30 +23,49 @@ pub(super) const STARTED: (Bus, &str) = (Bus::Started, "homeassistant_started");
 
 /// What an event of Home Assistant's bus is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::homeassistant) enum Bus {
+pub enum Bus {
+    /// The registry of entities.
     Entities,
+    /// The registry of devices.
     Devices,
+    /// The registry of areas.
     Areas,
+    /// The registry of floors.
     Floors,
+    /// Services that come and go.
     Services,
+    /// Integrations that are loaded.
     Components,
+    /// The settings of the home.
     CoreConfig,
+    /// The end of a start.
     Started,
 }
 
 /// What a command or subscription is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::homeassistant) enum Topic {
+pub enum Topic {
+    /// How Home Assistant is.
     Config,
+    /// Whose token it is.
     User,
+    /// Events of the bus.
     Bus(Bus),
+    /// Integrations that are set up.
     ConfigEntries,
+    /// Sets of tools.
     Apis,
+    /// What is exposed.
     Exposed,
+    /// What the registry has of exposed entities.
     Entries,
+    /// All devices.
     Devices,
+    /// All areas.
     Areas,
+    /// All floors.
     Floors,
+    /// States of exposed entities.
     States,
 }
 
@@ -83,7 +102,7 @@ impl Topic {
 
 /// Something to send to Home Assistant.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::homeassistant) enum Request {
+pub enum Request {
     /// A command with its arguments.
     Command(Topic, &'static str, Value),
     /// A command with its arguments, of which events are to come.

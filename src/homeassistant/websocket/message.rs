@@ -43,7 +43,7 @@ pub(super) enum Incoming<'a> {
 /// Why Home Assistant did not do what a command says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Deserialize)]
 #[error("{message} ({code})")]
-pub(in crate::homeassistant) struct CommandError {
+pub struct CommandError {
     /// A word for programs, such as `unauthorized`.
     #[serde(default)]
     pub code: String,

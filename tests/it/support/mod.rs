@@ -6,6 +6,7 @@ pub(crate) mod configured;
 pub(crate) mod conformance;
 pub(crate) mod core;
 pub(crate) mod events;
+pub(crate) mod home;
 pub(crate) mod home_assistant;
 pub(crate) mod inside;
 pub(crate) mod program;
