@@ -16,8 +16,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use mcp_bridge::demo::{self, DemoHouse};
 use mcp_bridge::dispatch::{
-    AnswerSettings, ArgumentSettings, Call, Caller, DeduplicationSettings, Dispatcher, Origin,
-    SchedulerSettings, Settings, ToolSettings, Wishes, guard, loops, queue,
+    AnswerSettings, ArgumentSettings, BrevitySettings, Call, Caller, DeduplicationSettings,
+    Dispatcher, Origin, SchedulerSettings, Settings, ToolSettings, Wishes, guard, loops, queue,
 };
 use mcp_bridge::protocol::json::RawJson;
 use mcp_bridge::protocol::message::{Id, Payload, Request};
@@ -109,6 +109,7 @@ fn dispatcher(house: &DemoHouse, limit: limit::Settings) -> (Arc<Dispatcher>, Ar
             max_running: 0,
         },
         answers: AnswerSettings::default(),
+        brevity: BrevitySettings::default(),
         tools: ToolSettings::default(),
         arguments: ArgumentSettings {
             check: false,

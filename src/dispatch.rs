@@ -4,6 +4,7 @@ mod answers;
 pub mod approvals;
 pub mod arguments;
 mod audited;
+mod brevity;
 mod cancellation;
 pub mod classify;
 mod control;
@@ -13,6 +14,7 @@ mod excerpt;
 mod flights;
 pub mod guard;
 mod held;
+mod instructions;
 mod journey;
 mod judged;
 mod keys;
@@ -25,6 +27,7 @@ mod news;
 mod pipeline;
 mod progress;
 pub mod queue;
+mod reach;
 mod record;
 mod refusals;
 mod resources;
@@ -59,6 +62,7 @@ use crate::upstream::Downstream;
 pub use answers::{Figures as AnswerFigures, List, Settings as AnswerSettings};
 pub use approvals::{Question, Request as Approval};
 pub use arguments::Settings as ArgumentSettings;
+pub use brevity::Settings as BrevitySettings;
 pub use classify::Settings as ToolSettings;
 pub use deduplication::Settings as DeduplicationSettings;
 use guard::Guard;
@@ -91,6 +95,8 @@ pub struct Settings {
     pub answers: AnswerSettings,
     /// What is a loop.
     pub loops: loops::Settings,
+    /// How much models are told at once.
+    pub brevity: BrevitySettings,
 }
 
 /// Who calls, as far as the way of a call depends on it.

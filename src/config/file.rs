@@ -276,6 +276,11 @@ pub struct Limits {
     #[serde(with = "units::bytes")]
     #[schemars(with = "String")]
     pub response_body: usize,
+    /// Bytes of a text in the answer of a tool; a longer one is cut at the end of a line, and says
+    /// so. `0B` for any number. Models with small contexts are lost in long answers.
+    #[serde(with = "units::bytes")]
+    #[schemars(with = "String")]
+    pub tool_answer: usize,
     /// Levels of nesting in a request's JSON.
     pub json_depth: usize,
     /// Messages in a JSON-RPC batch.
@@ -408,6 +413,7 @@ impl Config {
             limits: Limits {
                 request_body: 4 << 20,
                 response_body: 16 << 20,
+                tool_answer: 0,
                 json_depth: 64,
                 batch: 100,
                 connections: 1024,

@@ -186,7 +186,8 @@ pub(super) fn settings(
             cache,
             &config.loops,
             approval_timeout,
-            limits.response_timeout,
+            &limits,
+            home_assistant.instructions,
         ),
         telemetry: telemetry::Settings {
             levels: telemetry::Levels {
@@ -305,6 +306,18 @@ fn check_bounds(config: &Config, faults: &mut Faults<'_>) {
     );
     faults.expect_at_least("limits.request_body", limits.request_body, 1024);
     faults.expect_at_least("limits.response_body", limits.response_body, 1024);
+    for (key, bytes) in [
+        ("limits.tool_answer", limits.tool_answer),
+        (
+            "home_assistant.instructions",
+            config.home_assistant.instructions,
+        ),
+    ] {
+        // The remark that something was cut has to find room.
+        if bytes != 0 {
+            faults.expect_at_least(key, bytes, 512);
+        }
+    }
     faults.expect_at_least("limits.json_depth", limits.json_depth, 4);
     faults.expect_at_least("limits.batch", limits.batch, 1);
     faults.expect_within("limits.connections", limits.connections, CONNECTIONS);

@@ -10,6 +10,7 @@ impl Dispatcher {
     /// Other settings from now on; calls that have come already keep their deadlines.
     pub fn configure(&self, settings: &Settings) {
         self.call_timeout.store(Arc::new(settings.call_timeout));
+        self.brevity.store(Arc::new(settings.brevity));
         self.screening.configure(settings);
         self.flights.configure(settings.deduplication);
         self.loops.configure(settings.loops);

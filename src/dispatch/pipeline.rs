@@ -24,10 +24,9 @@ use super::retry::Retries;
 use super::scheduler::{Figures as QueueFigures, Scheduler};
 use super::screening::Screening;
 use super::writes::Writes;
-use super::{Call, Figures, Settings, local, trace, waiting};
+use super::{Call, Figures, Settings, brevity, local, trace, waiting};
 use crate::cache::{Change, State};
 use crate::error::{Code, Failure, Kind};
-use crate::protocol::capabilities::Reach;
 use crate::protocol::era;
 use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Payload, Request, Response};
@@ -54,6 +53,7 @@ pub struct Dispatcher {
     pub(super) mirrors: Mirrors,
     pub(super) announcements: Announcements,
     pub(super) resources: Resources,
+    pub(super) brevity: ArcSwap<brevity::Settings>,
     cancellations: Arc<Cancellations>,
     pub(super) road: Arc<Road>,
     counters: Counters,
@@ -81,6 +81,7 @@ impl Dispatcher {
             mirrors: Mirrors::default(),
             announcements,
             resources: Resources::default(),
+            brevity: ArcSwap::from_pointee(settings.brevity),
             cancellations: Arc::default(),
             road: Arc::new(road),
             counters: Counters::default(),
@@ -118,7 +119,8 @@ impl Dispatcher {
         let upstream = self.upstream();
         if let Some(result) = local::answer(call, &upstream, self.reach(call, &upstream)).await {
             course.answered_by(Source::Memory);
-            return Ok(answered(call, result?));
+            let result = self.with_instructions(call, result?).await;
+            return Ok(answered(call, result));
         }
         if let Some(outcome) = self.own_resource(call) {
             course.answered_by(Source::Memory);
@@ -139,9 +141,25 @@ impl Dispatcher {
             };
             // An action has lost its place among those of its client: it is told.
             if judged.acts() || !may_ask_anew(&outcome, deadline) {
-                return self.with_own_resources(&judged.call, outcome);
+                return self.as_told(&judged.call, outcome);
             }
         }
+    }
+
+    /// The upstream's answer with what the bridge adds to it, and without what is too long.
+    fn as_told(&self, call: &Call, outcome: Outcome) -> Outcome {
+        let response = self.with_own_resources(call, outcome)?;
+        let most = self.brevity.load().answer;
+        let shorter = match &response.payload {
+            Payload::Result(result) if call.request.method == "tools/call" => {
+                brevity::shortened_result(result, most)
+            }
+            _ => None,
+        };
+        Ok(match shorter {
+            Some(shorter) => response.with_result(shorter),
+            None => response,
+        })
     }
 
     /// Decides by the tools of the upstream in force whether the call may be made.
@@ -171,24 +189,6 @@ impl Dispatcher {
             upstream: self.upstream(),
             nature: self.screening.nature(call),
             call: Cow::Borrowed(call),
-        }
-    }
-
-    /// How far the client of a call can be reached.
-    fn reach(&self, call: &Call, upstream: &Upstream) -> Reach {
-        let is_legacy = !call.revision.is_modern();
-        Reach {
-            is_remembered: !is_legacy || call.in_session || upstream.has_sessions(),
-            ..self.reach_of_modern()
-        }
-    }
-
-    /// How far a modern client can be reached.
-    pub(super) fn reach_of_modern(&self) -> Reach {
-        Reach {
-            is_remembered: true,
-            hears_of_lists: self.road.answers.is_enabled(),
-            has_own_resources: self.has_own_resources(),
         }
     }
 

@@ -254,6 +254,11 @@ impl Dispatcher {
         }
     }
 
+    /// Whether the client may ask for the live context of everything.
+    pub(super) fn may_see_everything(&self, call: &Call) -> bool {
+        self.view(&call.client.guard).check(None).is_ok()
+    }
+
     /// Tells those who listen that the list of resources is another one, if it is.
     pub(super) fn tell_of_own_list(&self) {
         let mut hasher = DefaultHasher::new();

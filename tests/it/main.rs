@@ -22,6 +22,7 @@ mod approvals;
 mod arguments;
 mod asking;
 mod audit;
+mod brevity;
 mod caching;
 mod clients_api;
 mod commands;

@@ -1,4 +1,5 @@
-//! The entities of a real Home Assistant as resources, for the official SDKs.
+//! The entities of a real Home Assistant as resources, and its prompt as instructions, for the
+//! official SDKs.
 
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ async fn knowing(ha: &HomeAssistant) -> Bridge {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn real_entities_are_read_and_watched_with_every_sdk() {
+async fn every_sdk_reads_and_watches_real_entities_and_is_told_the_prompt() {
     let ha = HomeAssistant::running();
     let bridge = knowing(&ha).await;
     for (n, (sdk, _)) in (1..).zip(CLIENTS) {
@@ -42,6 +43,11 @@ async fn real_entities_are_read_and_watched_with_every_sdk() {
         let lamp: Value = serde_json::from_str(text).unwrap();
         assert_eq!(lamp["entity_id"], "light.reading_lamp", "{sdk}");
         assert_eq!(lamp["area"], "Living Room", "{sdk}: {lamp}");
+        // One that is told to speak the newest revision asks for no introduction.
+        let is_introduced = seen["server"].is_object();
+        let instructions = seen["instructions"].as_str().unwrap_or_default();
+        let names_the_lamp = instructions.contains("Reading Lamp");
+        assert_eq!(names_the_lamp, is_introduced, "{sdk}: {seen}");
         if watches {
             assert_eq!(seen["updated"], LAMP, "{sdk}: {seen}");
         }

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::units;
+
 /// Home Assistant beyond its MCP server.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(
@@ -18,6 +20,11 @@ pub struct HomeAssistant {
     /// Whether clients find each exposed entity among the resources, to read and to watch, from what
     /// its events tell.
     pub resources: bool,
+    /// Bytes of its prompt, with its advice and the names of what is exposed, that clients get as
+    /// `instructions` when they connect; `0B` for none. Many clients know tools only, and no prompts.
+    #[serde(with = "units::bytes")]
+    #[schemars(with = "String")]
+    pub instructions: usize,
     /// Which of its sets of tools to use, by its id, such as `assist`; empty for what its
     /// integration `Model Context Protocol Server` offers.
     pub api: String,
@@ -33,6 +40,7 @@ impl Default for HomeAssistant {
         Self {
             events: true,
             resources: true,
+            instructions: 4 << 10,
             api: String::new(),
             auto_setup: false,
             notify: true,

@@ -3,22 +3,23 @@
 use std::time::Duration;
 
 use crate::cache;
-use crate::config::file::{Arguments, Cache, Loops, Queue};
+use crate::config::file::{Arguments, Cache, Limits, Loops, Queue};
 use crate::dispatch::{
-    AnswerSettings, ArgumentSettings, DeduplicationSettings, SchedulerSettings, Settings,
-    ToolSettings, loops, queue,
+    AnswerSettings, ArgumentSettings, BrevitySettings, DeduplicationSettings, SchedulerSettings,
+    Settings, ToolSettings, loops, queue,
 };
 use crate::resilience::{breaker, limit};
 
-/// Puts together what is said about queue, memory and arguments. `longest_call` is how long the
-/// upstream may take for an answer.
+/// Puts together what is said about queue, memory and arguments. `instructions` is how many bytes of
+/// Home Assistant's prompt clients get.
 pub(super) fn settings(
     queue: Queue,
     arguments: &Arguments,
     cache: Cache,
     loops: &Loops,
     approval_timeout: Duration,
-    longest_call: Duration,
+    limits: &Limits,
+    instructions: usize,
 ) -> Settings {
     Settings {
         call_timeout: queue.call_timeout,
@@ -30,7 +31,7 @@ pub(super) fn settings(
             },
             limit: limit::Settings::up_to(queue.max_parallel_calls),
             breaker: breaker::Settings {
-                probe_lease: longest_call + Duration::from_secs(10),
+                probe_lease: limits.response_timeout + Duration::from_secs(10),
                 ..breaker::Settings::default()
             },
             hold: queue.hold_during_restart,
@@ -65,6 +66,10 @@ pub(super) fn settings(
                 max_stale: cache.max_stale,
             },
             tools: cache.tools,
+        },
+        brevity: BrevitySettings {
+            instructions,
+            answer: limits.tool_answer,
         },
         loops: loops::Settings {
             calls: loops.calls,
