@@ -29,6 +29,7 @@ mod commands;
 mod compression;
 mod configuration;
 mod conformance;
+mod crash;
 mod dashboard;
 mod declared;
 mod documentation;
