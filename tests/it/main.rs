@@ -52,6 +52,7 @@ mod modern;
 mod operators_api;
 mod outages;
 mod packaging;
+mod page_origins;
 mod page_visits;
 mod plain_http;
 mod pool;

@@ -7,10 +7,20 @@ use crate::support::bridge::{Bridge, PATIENCE, root};
 
 /// Lets Chromium visit the page of `bridge`; the environment tells the visit more.
 pub(crate) async fn visit(bridge: &Bridge, name: &str, environment: &[(&str, &str)]) {
+    browse(bridge, "visit.mjs", &[name], environment).await;
+}
+
+/// Runs a script of `tests/page` that drives Chromium.
+pub(crate) async fn browse(
+    bridge: &Bridge,
+    script: &str,
+    args: &[&str],
+    environment: &[(&str, &str)],
+) {
     let mut command = Command::new("node");
     command
-        .arg(root().join("tests/page/visit.mjs"))
-        .arg(name)
+        .arg(root().join("tests/page").join(script))
+        .args(args)
         .env("ADMIN", format!("http://{}", bridge.admin))
         .env("LAN", bridge.url(""))
         .env("ADMIN_TOKEN", &bridge.admin_token)
@@ -26,7 +36,7 @@ pub(crate) async fn visit(bridge: &Bridge, name: &str, environment: &[(&str, &st
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success() && said == "fine\n",
-        "{name}: {said}{errors}"
+        "{script} {args:?}: {said}{errors}"
     );
 }
 
