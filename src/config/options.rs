@@ -1,6 +1,6 @@
 //! The options of the Home Assistant app, as its form writes them, in terms of the configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Format as _, Json};
@@ -15,6 +15,9 @@ use super::file::Secret;
 use super::sources::{self, Layer};
 use crate::telemetry::Level;
 
+/// The folder in which apps find certificates.
+const SSL: &str = "/ssl";
+
 /// `/data/options.json`. The form has plain numbers; their units stand in its descriptions. Its
 /// types, bounds and defaults are those of `config.yaml`; a test holds them together.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -24,9 +27,13 @@ pub struct Options {
     max_parallel_calls: Option<Whole<1, 64>>,
     /// Seconds.
     call_timeout: Option<Whole<5, 280>>,
+    ssl: Option<bool>,
+    certfile: Option<String>,
+    keyfile: Option<String>,
     queue: QueueOptions,
     allowed_hosts: Option<Vec<String>>,
     allowed_origins: Option<Vec<String>>,
+    allowed_networks: Option<Vec<String>>,
     #[schemars(with = "Option<String>")]
     home_assistant_token: Option<Secret>,
     auto_setup: Option<bool>,
@@ -90,6 +97,8 @@ fn layer(options: &Figment) -> Result<Map<String, Value>, ConfigError> {
     let timeout = options
         .call_timeout
         .map(|Whole(seconds)| format!("{seconds}s"));
+    // An empty list is one that nobody has filled, not one that lets nobody in.
+    let networks = options.allowed_networks.filter(|list| !list.is_empty());
     let queue = without_null([
         ("max_parallel_calls", json!(options.max_parallel_calls)),
         ("max_waiting", json!(options.queue.max_waiting)),
@@ -103,6 +112,7 @@ fn layer(options: &Figment) -> Result<Map<String, Value>, ConfigError> {
         ("read_only", json!(options.read_only)),
         ("allowed_hosts", json!(options.allowed_hosts)),
         ("allowed_origins", json!(options.allowed_origins)),
+        ("networks", json!(networks)),
     ]);
     let mut layer = without_null([
         ("log_level", json!(options.log_level)),
@@ -113,7 +123,20 @@ fn layer(options: &Figment) -> Result<Map<String, Value>, ConfigError> {
     layer.insert("access".to_owned(), Value::Object(access));
     let home_assistant = without_null([("auto_setup", json!(options.auto_setup))]);
     layer.insert("home_assistant".to_owned(), Value::Object(home_assistant));
+    if options.ssl == Some(true) {
+        let tls = json!({
+            "certificate": in_ssl(options.certfile, "fullchain.pem"),
+            "key": in_ssl(options.keyfile, "privkey.pem"),
+        });
+        layer.insert("tls".to_owned(), tls);
+    }
     Ok(layer)
+}
+
+/// Where a file of the folder for certificates is, in which all apps find them.
+fn in_ssl(name: Option<String>, default: &str) -> PathBuf {
+    let name = name.filter(|name| !name.trim().is_empty());
+    Path::new(SSL).join(name.as_deref().map_or(default, str::trim))
 }
 
 fn without_null<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
@@ -150,6 +173,26 @@ mod tests {
             "home_assistant": {"auto_setup": true},
         });
         assert_eq!(layer.unwrap(), expected);
+    }
+
+    #[test]
+    fn certificates_are_looked_for_where_all_apps_find_them() {
+        let tls = |text: &str| options(text).unwrap()["tls"].clone();
+        assert_eq!(tls(r#"{"ssl":false,"certfile":"a.pem"}"#), Value::Null);
+        assert_eq!(
+            tls(r#"{"ssl":true,"certfile":"","keyfile":" own/key.pem "}"#),
+            json!({"certificate": "/ssl/fullchain.pem", "key": "/ssl/own/key.pem"})
+        );
+        let whole = tls(r#"{"ssl":true,"certfile":"/ssl/a.pem"}"#);
+        assert_eq!(whole["certificate"], "/ssl/a.pem");
+    }
+
+    #[test]
+    fn networks_are_those_of_the_form_if_it_has_any() {
+        let access = |text: &str| options(text).unwrap()["access"].clone();
+        assert_eq!(access(r#"{"allowed_networks":[]}"#), json!({}));
+        let some = access(r#"{"allowed_networks":["private","100.64.0.0/10"]}"#);
+        assert_eq!(some, json!({"networks": ["private", "100.64.0.0/10"]}));
     }
 
     #[test]

@@ -287,3 +287,37 @@ fn a_certificate_that_cannot_be_used_is_told_at_the_start() {
         assert!(!said.contains("PRIVATE KEY"), "{said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_form_of_the_app_turns_https_on_and_says_who_may_come() {
+    let (authority, house) = (Authority::new(), house().await);
+    let (certificates, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    authority.make("localhost").write(certificates.path());
+    let form = |networks: &[&str]| {
+        let file = |name| certificates.path().join(name);
+        let options = json!({
+            "ssl": true,
+            "certfile": file("certificate.pem"),
+            "keyfile": file("key.pem"),
+            "allowed_networks": networks,
+        });
+        std::fs::write(data.path().join("options.json"), options.to_string()).unwrap();
+    };
+    form(&["127.0.0.0/8", "::1/128"]);
+    let place = data.path().to_owned();
+    let bridge = Bridge::start_in(data, &["--upstream", &house.url()], &[]).await;
+    let client = authority.client().build().unwrap();
+    let live = || {
+        send(
+            client
+                .post(https(&bridge, "/mcp/ping"))
+                .bearer_auth(&bridge.token),
+        )
+    };
+    assert_eq!(live().await.status, 200);
+    let options = place.join("options.json");
+    let text = std::fs::read_to_string(&options).unwrap();
+    std::fs::write(options, text.replace("127.0.0.0/8", "10.0.0.0/8")).unwrap();
+    send(bridge.admin_request(http::Method::POST, "/api/reload")).await;
+    assert_eq!(live().await.code(), "network_refused");
+}
