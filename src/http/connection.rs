@@ -116,7 +116,7 @@ impl Connection {
         let outlet = sender.outlet(&request, revision, self.outbox.clone());
         self.work(place, async move {
             let outcome = sender
-                .converse(request.clone(), revision, Some(outlet))
+                .converse(request.clone(), revision, Some(outlet), None)
                 .await;
             if opens && outcome.is_ok() {
                 connection.open(&request);

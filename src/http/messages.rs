@@ -291,11 +291,12 @@ impl Sender {
         revision: Revision,
         outlet: Option<Outlet>,
     ) -> (StatusCode, Bytes) {
-        let outcome = self.converse(request.clone(), revision, outlet).await;
+        let outcome = self.converse(request.clone(), revision, outlet, None).await;
         reply::to_request(&request, revision, outcome)
     }
 
-    /// Brings one request to its answer, and remembers what was granted for later.
+    /// Brings one request, or a member of a batch, to its answer, and remembers what was granted for
+    /// later.
     ///
     /// # Errors
     /// As [`Sender::dispatch`].
@@ -304,8 +305,11 @@ impl Sender {
         request: Request,
         revision: Revision,
         outlet: Option<Outlet>,
+        member: Option<usize>,
     ) -> Result<Response, Failure> {
-        let outcome = self.dispatch(request.clone(), revision, outlet, None).await;
+        let outcome = self
+            .dispatch(request.clone(), revision, outlet, member)
+            .await;
         if let (Some(session), Ok(response)) = (&self.session, &outcome) {
             let dispatcher = &self.bridge.dispatcher;
             let watch = |watching: &_, uri: &_| dispatcher.watch(watching, uri);
@@ -454,7 +458,7 @@ impl Sender {
         match refused {
             Ok(revision) => {
                 let outcome = self
-                    .dispatch(request.clone(), revision, None, Some(member))
+                    .converse(request.clone(), revision, None, Some(member))
                     .await;
                 let (_, answer) = reply::to_request(&request, revision, outcome);
                 if room.take(answer.len()) {

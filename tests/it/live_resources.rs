@@ -252,6 +252,25 @@ async fn a_legacy_session_hears_of_a_resource_until_it_watches_it_no_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_a_batch_watches_like_any_other_request() {
+    let core = core().await;
+    let bridge = core.bridge(&ALWAYS).await;
+    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params":
+        {"protocolVersion": "2025-03-26", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}}});
+    let greeted = send(bridge.post("/mcp", hello)).await;
+    let id = greeted.header("mcp-session-id").unwrap().to_owned();
+    let batch = json!([{"jsonrpc": "2.0", "id": 2, "method": "resources/subscribe", "params": {"uri": LAMP}}]);
+    let granted = send(bridge.post("/mcp", batch).header("mcp-session-id", &id)).await;
+    assert_eq!(granted.json()[0]["result"], json!({}), "{granted:?}");
+    let request = bridge
+        .request(Method::GET, "/mcp")
+        .header(ACCEPT, "text/event-stream");
+    let mut stream = Events::of(request.header("mcp-session-id", &id)).await;
+    core.happen(json!({"c": {"light.lamp": {"+": {"s": "off"}}}}));
+    assert_eq!(updated(&mut stream).await["params"]["uri"], LAMP);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_session_nobody_is_promised_to_be_told_later() {
     let core = core().await;
     let bridge = core.bridge(&[]).await;
