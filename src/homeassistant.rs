@@ -2,11 +2,14 @@
 
 mod care;
 mod errands;
+mod hints;
 pub mod knowledge;
 mod locate;
 mod notices;
+mod options;
 mod own_app;
 mod setup;
+mod survey;
 mod websocket;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,9 +22,12 @@ use tokio::time::Instant;
 use crate::upstream::http_client::{self, HttpClient};
 use crate::upstream::{Description, Insight, Meant, Presence, Thing, Told, Trouble};
 use errands::Errands;
-use knowledge::Knowledge;
+pub use hints::Hint;
+use hints::hints;
 pub use knowledge::Report;
+use knowledge::{Entry, Knowledge};
 pub use locate::{Address, LocateError, Located, Supervisor, Way, Wish, locate};
+use options::Options;
 pub use own_app::{OwnApp, Place};
 use setup::Setup;
 use websocket::Listener;
@@ -55,6 +61,8 @@ pub struct HomeAssistant {
     setup: Setup,
     care: Care,
     tells_of_things: bool,
+    /// How the MCP server is set, and of which edition of its entry that was read.
+    options: Mutex<Option<(Entry, Option<Options>)>>,
     /// Whether the MCP endpoint is the one that the integration adds.
     needs_integration: bool,
 }
@@ -86,6 +94,7 @@ impl HomeAssistant {
             setup,
             care: settings.care,
             tells_of_things: settings.resources,
+            options: Mutex::default(),
             needs_integration: located.needs_integration(),
             websocket: websocket::Address { client, url, token },
             knowledge: Mutex::new(Knowledge::new(Instant::now().into_std())),
@@ -109,7 +118,9 @@ impl HomeAssistant {
 
     /// The figures now.
     pub fn figures(&self) -> Figures {
-        Figures(self.knowledge().figures(Instant::now().into_std()))
+        let known = self.knowledge().figures(Instant::now().into_std());
+        let hints = self.hints();
+        Figures { known, hints }
     }
 
     /// How it is, in short.
@@ -178,21 +189,26 @@ pub struct Condition {
 
 /// What is known of Home Assistant, for the status.
 #[derive(Debug, serde::Serialize)]
-pub struct Figures(knowledge::Figures);
+pub struct Figures {
+    #[serde(flatten)]
+    known: knowledge::Figures,
+    /// What a person may have meant otherwise.
+    hints: Vec<Hint>,
+}
 
 impl Figures {
     /// How it is.
     pub const fn state(&self) -> Presence {
-        self.0.core.state
+        self.known.core.state
     }
 
     /// Whether there is a connection to it.
     pub fn is_connected(&self) -> bool {
-        self.0.core.trouble.is_none() && self.0.core.state != Presence::Unknown
+        self.known.core.trouble.is_none() && self.known.core.state != Presence::Unknown
     }
 
     /// Events that came, ever.
     pub const fn events(&self) -> u64 {
-        self.0.events
+        self.known.events
     }
 }

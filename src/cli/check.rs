@@ -13,13 +13,16 @@ use crate::access::Registry;
 use crate::app::{StartError, find_upstream};
 use crate::config::{Flags, Settings};
 use crate::error::Failure;
-use crate::homeassistant::Way;
+use crate::homeassistant::{HomeAssistant, Way};
 use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Payload, Request};
 use crate::upstream::{Context, Trouble, Upstream};
 
 /// How long the upstream may take for a step.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long its events may take to be heard.
+const EVENTS: Duration = Duration::from_secs(10);
 
 /// A step that did not work: what was seen, and what to do.
 struct Bad {
@@ -101,8 +104,8 @@ fn tempfile_in(folder: &std::path::Path) -> std::io::Result<()> {
 
 async fn upstream(settings: Settings) -> bool {
     let found = find_upstream(settings.demo, &settings.upstream).await;
-    let (upstream, way, _house) = match found {
-        Ok((reached, house)) => (reached.upstream, reached.way, house),
+    let (upstream, way, home_assistant, _house) = match found {
+        Ok((reached, house)) => (reached.upstream, reached.way, reached.home_assistant, house),
         Err(error) => {
             let fix = match &error {
                 StartError::Locate(_) => {
@@ -136,11 +139,36 @@ async fn upstream(settings: Settings) -> bool {
             .await
             .and_then(|result| count_tools(&result)),
     );
+    let events = match home_assistant {
+        Some(home_assistant) => events(&home_assistant).await,
+        None => true,
+    };
     // Told to stop at once, it closes the session.
     let stop = CancellationToken::new();
     stop.cancel();
     upstream.keep(stop).await;
-    tools
+    tools && events
+}
+
+/// Whether the events of Home Assistant are heard; tells what a person may have meant otherwise.
+async fn events(home_assistant: &HomeAssistant) -> bool {
+    let condition = home_assistant.survey(EVENTS).await;
+    let heard = condition.map(|condition| {
+        let version = condition.version.unwrap_or_default();
+        format!("heard of Home Assistant {version}")
+    });
+    let heard = heard.ok_or_else(|| {
+        let trouble = home_assistant.trouble();
+        let seen = trouble.unwrap_or_else(|| "Home Assistant does not tell everything".to_owned());
+        let fix = "see that its address is reached as a WebSocket, too, with a token that is good, or \
+                   set `home_assistant.events: false`";
+        Bad::new(seen, fix)
+    });
+    let is_good = line("events", heard);
+    for hint in home_assistant.hints() {
+        super::say(format_args!("hint  {:<14} {}", "", hint.text));
+    }
+    is_good
 }
 
 async fn ask(upstream: &Upstream, method: &str) -> Result<RawJson, Bad> {

@@ -31,6 +31,7 @@ impl HomeAssistant {
             if !self.is_there() {
                 continue;
             }
+            self.learn_options().await;
             let concern = self.concern(is_silent());
             let may_add = added.is_none_or(|at| at.elapsed() >= AGAIN);
             if concern == Some(Concern::Missing) && self.care.auto_setup && may_add {
@@ -61,7 +62,7 @@ impl HomeAssistant {
     }
 
     /// Whether what is known of it is how it is.
-    fn is_there(&self) -> bool {
+    pub(super) fn is_there(&self) -> bool {
         let knowledge = self.knowledge();
         knowledge.presence() == Presence::Running && knowledge.is_told()
     }

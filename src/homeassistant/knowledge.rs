@@ -31,7 +31,7 @@ use crate::cache::Change;
 use crate::upstream::{Description, Meant, Presence, Thing, Told};
 use house::{Counts, House};
 use integrations::Integrations;
-pub(super) use integrations::McpServer;
+pub(super) use integrations::{Entry, McpServer};
 use records::Api;
 use topics::EVENTS;
 pub use topics::{Bus, Report, Request, Topic};
@@ -193,6 +193,21 @@ impl Knowledge {
     /// The integration that is the MCP server, as far as it is known.
     pub(super) fn mcp_server(&self) -> Option<&McpServer> {
         self.integrations.mcp_server()
+    }
+
+    /// The entry of the MCP server, if that runs.
+    pub(super) fn running_mcp_server(&self) -> Option<Entry> {
+        self.integrations.running_mcp_server()
+    }
+
+    /// Whether the token may see everything.
+    pub(super) const fn sees_everything(&self) -> bool {
+        !self.blind
+    }
+
+    /// Whether there are tools for administrators only.
+    pub(super) fn has_tools_for_administrators(&self) -> bool {
+        self.apis.iter().any(|api| api.requires_admin)
     }
 
     /// Whether it is known that there is none.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use url::Url;
 
@@ -40,7 +41,7 @@ impl Setup {
     /// Those of the connection; [`Trouble::Status`] where the token may not, or where Home Assistant
     /// has no such integration.
     pub(super) async fn add_mcp_server(&self) -> Result<(), Trouble> {
-        let begun = self
+        let begun: Step = self
             .step(&self.flows, &json!({"handler": "mcp_server"}))
             .await?;
         let flow = match (begun.kind.as_str(), begun.flow_id) {
@@ -51,23 +52,42 @@ impl Setup {
             }
             (kind, _) => return Err(unexpected(kind, begun.reason.as_deref())),
         };
-        let mut form = self.flows.clone();
-        form.path_segments_mut()
-            .map_err(|()| Trouble::NotAnAnswer("its address has no path".into()))?
-            .push(&flow);
-        let ended = self.step(&form, &json!({})).await?;
+        let form = below(&self.flows, &flow)?;
+        let ended: Step = self.step(&form, &json!({})).await?;
         if ended.kind == "create_entry" {
             return Ok(());
         }
         Err(unexpected(&ended.kind, ended.reason.as_deref()))
     }
 
-    async fn step(&self, url: &Url, body: &serde_json::Value) -> Result<Step, Trouble> {
+    /// The address of other flows, beside those that add an integration.
+    pub(super) fn beside(&self, flows: &str) -> Result<Url, Trouble> {
+        let beside = self.flows.join(flows);
+        beside.map_err(|error| Trouble::NotAnAnswer(error.to_string()))
+    }
+
+    /// Gives a flow up.
+    pub(super) async fn abort(&self, flows: &Url, flow: &str) -> Result<(), Trouble> {
+        let url = below(flows, flow)?;
+        self.client.delete(&url, self.headers()?).await.map(drop)
+    }
+
+    fn headers(&self) -> Result<HeaderMap, Trouble> {
         let mut headers = HeaderMap::new();
         let bearer = format!("Bearer {}", self.token.expose_secret());
         let bearer = HeaderValue::from_str(&bearer)
             .map_err(|_| Trouble::NotAnAnswer("the token is no header value".into()))?;
         headers.insert(header::AUTHORIZATION, bearer);
+        Ok(headers)
+    }
+
+    /// Takes a step of a flow; gives what Home Assistant says to it.
+    pub(super) async fn step<T: DeserializeOwned>(
+        &self,
+        url: &Url,
+        body: &serde_json::Value,
+    ) -> Result<T, Trouble> {
+        let mut headers = self.headers()?;
         let json = HeaderValue::from_static("application/json");
         headers.insert(header::CONTENT_TYPE, json);
         let body = Bytes::from(body.to_string());
@@ -83,9 +103,17 @@ impl Setup {
     }
 }
 
-fn unexpected(kind: &str, reason: Option<&str>) -> Trouble {
+fn below(flows: &Url, flow: &str) -> Result<Url, Trouble> {
+    let mut url = flows.clone();
+    url.path_segments_mut()
+        .map_err(|()| Trouble::NotAnAnswer("its address has no path".into()))?
+        .push(flow);
+    Ok(url)
+}
+
+pub(super) fn unexpected(kind: &str, reason: Option<&str>) -> Trouble {
     let reason = reason.unwrap_or("no reason given");
     Trouble::NotAnAnswer(format!(
-        "setting up the MCP server ended with {kind:?}: {reason}"
+        "the settings of the MCP server ended with {kind:?}: {reason}"
     ))
 }

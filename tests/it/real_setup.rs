@@ -114,3 +114,58 @@ async fn real_home_assistant_can_be_asked_for_one_set_of_tools_alone() {
     );
     assert!(0 < few && few < all, "{few} of {all}");
 }
+
+/// Sets the MCP server's option `read_only`, as a person does.
+async fn set_read_only(ha: &HomeAssistant, commands: &mut Commands, read_only: bool) {
+    let entries = commands
+        .run("config_entries/get", json!({"domain": "mcp_server"}))
+        .await;
+    let flow = |place: &str, body: Value| {
+        let url = format!("{}/api/config/config_entries/options/flow{place}", ha.url);
+        let request = ha.http.post(url).bearer_auth(&ha.token);
+        request
+            .header("content-type", "application/json")
+            .body(body.to_string())
+    };
+    let begun = send(flow("", json!({"handler": entries[0]["entry_id"]}))).await;
+    let place = format!("/{}", begun.json()["flow_id"].as_str().unwrap());
+    let options = json!({"all_llm_apis": true, "require_admin": true, "read_only": read_only});
+    let ended = send(flow(&place, options)).await.json();
+    assert_eq!(ended["type"], "create_entry", "{ended}");
+}
+
+fn hints(status: &Value) -> Vec<&str> {
+    let hints = home(status)["hints"].as_array().unwrap().iter();
+    hints.map(|hint| hint["code"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_been_meant_otherwise_in_home_assistant_is_said() {
+    let ha = HomeAssistant::running();
+    let mut commands = ha.commands().await;
+    let bridge = ha.bridge().await;
+    bridge
+        .until(|status| hints(status) == ["tools_for_administrators"])
+        .await;
+    set_read_only(&ha, &mut commands, true).await;
+    bridge.until(|status| hints(status) == ["read_only"]).await;
+    let checked = bridge.command(&[
+        "check",
+        "--upstream",
+        &ha.url,
+        "--upstream-token",
+        &ha.token,
+    ]);
+    set_read_only(&ha, &mut commands, false).await;
+    assert!(
+        checked.contains("hint  ") && checked.contains("is read-only"),
+        "{checked}"
+    );
+    bridge
+        .until(|status| hints(status) == ["tools_for_administrators"])
+        .await;
+    let guest = Bridge::start(&["--upstream", &ha.url, "--upstream-token", &ha.guest]).await;
+    guest
+        .until(|status| hints(status) == ["not_administrator"])
+        .await;
+}

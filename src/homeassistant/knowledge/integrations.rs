@@ -26,17 +26,41 @@ pub(super) struct Integrations {
     /// Whether each is loaded, by the id of its entry. Nothing until they were told.
     loaded: Option<HashMap<Box<str>, bool>>,
     mcp_server: Option<(Box<str>, McpServer)>,
+    /// How often something was heard of it.
+    news_of_mcp_server: u64,
+}
+
+/// The entry of the MCP server that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::homeassistant) struct Entry {
+    /// Its id.
+    pub id: Box<str>,
+    /// Different after each piece of news of it, its options may be others then.
+    pub edition: u64,
 }
 
 impl Integrations {
     /// Knows nothing of them any more.
     pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            news_of_mcp_server: self.news_of_mcp_server,
+            ..Self::default()
+        };
     }
 
     /// The MCP server; nothing if there is none, or if nothing is known.
     pub(super) fn mcp_server(&self) -> Option<&McpServer> {
         self.mcp_server.as_ref().map(|(_, server)| server)
+    }
+
+    /// The entry of the MCP server, if that runs.
+    pub(super) fn running_mcp_server(&self) -> Option<Entry> {
+        let (id, server) = self.mcp_server.as_ref()?;
+        let is_running = server.state == "loaded" && server.disabled_by.is_none();
+        is_running.then(|| Entry {
+            id: id.clone(),
+            edition: self.news_of_mcp_server,
+        })
     }
 
     /// Whether it is known that there is none.
@@ -69,6 +93,7 @@ impl Integrations {
     }
 
     fn hear_of_mcp_server(&mut self, entry: &ConfigEntry<'_>, removed: bool) {
+        self.news_of_mcp_server += 1;
         let is_this = |(id, _): &(Box<str>, McpServer)| **id == *entry.entry_id;
         if removed {
             self.mcp_server.take_if(|known| is_this(known));
