@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::tz::TimeZone;
 
 use super::token::Place;
-use crate::telemetry::audit::{Entry, Query, Since, plain, search};
+use crate::telemetry::audit::{Entry, OPERATOR, Query, Since, plain, search};
 
 /// Which calls. In patterns, which are in any case, * stands for anything.
 #[derive(Debug, Args)]
@@ -65,6 +65,12 @@ fn line(entry: &Entry) -> String {
         Some(person) => format!("{} by {}", entry.decision.name(), person.escape_debug()),
         None => entry.decision.name().to_owned(),
     };
+    let who = entry.client.escape_debug();
+    let who = if entry.source == OPERATOR {
+        format!("operator {who}")
+    } else {
+        who.to_string()
+    };
     let why = entry.why.as_deref().map_or_else(String::new, |why| {
         let why = why.escape_debug();
         format!(" ({why})")
@@ -74,9 +80,8 @@ fn line(entry: &Entry) -> String {
         lost => format!(" [{lost} before it are not written down]"),
     };
     format!(
-        "{}  {:<16} {} {}  {decision}, {} after {:.0} ms{why}{lost}",
+        "{}  {who:<16} {} {}  {decision}, {} after {:.0} ms{why}{lost}",
         time.strftime("%Y-%m-%d %H:%M:%S"),
-        entry.client.escape_debug().to_string(),
         entry.tool.escape_debug(),
         entry.arguments.as_ref().map(shown).unwrap_or_default(),
         entry.outcome.escape_debug(),

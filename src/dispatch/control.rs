@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::approvals::{Question, Request as Approval};
 use super::{Dispatcher, Settings};
+use crate::telemetry::audit::Audit;
 use crate::upstream::{Presence, Upstream};
 
 impl Dispatcher {
@@ -68,6 +69,11 @@ impl Dispatcher {
     /// Forgets all kept answers; gives their number.
     pub fn flush_cache(&self) -> usize {
         self.road.answers.flush()
+    }
+
+    /// Where it is written down who had what done.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// The calls that wait for a person's word.

@@ -57,7 +57,7 @@ pub struct Dispatcher {
     cancellations: Arc<Cancellations>,
     pub(super) road: Arc<Road>,
     counters: Counters,
-    audit: Arc<Audit>,
+    pub(super) audit: Arc<Audit>,
 }
 
 impl Dispatcher {

@@ -3,6 +3,7 @@
 mod app;
 mod assets;
 mod audit;
+mod changes;
 mod check;
 mod clients;
 mod description;

@@ -77,6 +77,7 @@ fn readings(bridge: &Bridge) -> Readings {
         in_progress,
         joined,
         replayed,
+        loops,
         kept_answers,
         cache,
         queue,
@@ -86,6 +87,9 @@ fn readings(bridge: &Bridge) -> Readings {
     readings.size(Metric::CallsInProgress, &[], in_progress);
     readings.number(Metric::Joined, &[], joined);
     readings.number(Metric::Repeated, &[], replayed);
+    readings.number(Metric::Loops, &[], loops);
+    let lost = bridge.dispatcher.audit().lost();
+    readings.number(Metric::AuditLost, &[], lost);
     readings.size(Metric::KeptAnswers, &[], kept_answers);
     readings.number(Metric::RetriesGranted, &[], retries.granted);
     readings.number(Metric::RetriesRefused, &[], retries.refused);

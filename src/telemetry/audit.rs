@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use super::redaction::{Redaction, hide_tokens};
 use crate::protocol::json::unambiguous;
-pub use entry::{Decision, Entry, plain};
+pub use entry::{Decision, Entry, OPERATOR, plain};
 pub use files::Bounds;
 use files::Files;
 pub use query::{Query, Since, search};
@@ -58,7 +58,22 @@ pub struct Settings {
 pub struct Audit {
     rules: ArcSwap<Rules>,
     queue: Option<SyncSender<Message>>,
-    lost: Arc<AtomicU64>,
+    lost: Arc<Lost>,
+}
+
+/// How many entries could not be written down.
+#[derive(Debug, Default)]
+struct Lost {
+    /// Since the last one that could.
+    lately: AtomicU64,
+    ever: AtomicU64,
+}
+
+impl Lost {
+    fn add(&self) {
+        self.lately.fetch_add(1, Ordering::Relaxed);
+        self.ever.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// What is in force.
@@ -92,7 +107,7 @@ pub struct Writer {
     queue: Receiver<Message>,
     files: Option<Files>,
     bounds: Bounds,
-    lost: Arc<AtomicU64>,
+    lost: Arc<Lost>,
     is_well: bool,
 }
 
@@ -100,7 +115,7 @@ impl Audit {
     /// An audit in this data folder, and what writes it.
     pub fn new(settings: Settings, data: &Path) -> (Self, Writer) {
         let (sender, queue) = sync_channel(QUEUE);
-        let lost = Arc::<AtomicU64>::default();
+        let lost = Arc::<Lost>::default();
         let writer = Writer {
             folder: data.join(FOLDER),
             queue,
@@ -145,9 +160,14 @@ impl Audit {
         match queue.try_send(Message::Entry(Box::new(entry), settings.bounds)) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
             Err(TrySendError::Full(_)) => {
-                self.lost.fetch_add(1, Ordering::Relaxed);
+                self.lost.add();
             }
         }
+    }
+
+    /// Entries that could not be written down, ever.
+    pub fn lost(&self) -> u64 {
+        self.lost.ever.load(Ordering::Relaxed)
     }
 
     /// Ends the writer when it has written what was recorded until now. Waits for room in its queue.
@@ -192,12 +212,13 @@ impl Writer {
     }
 
     fn write(&mut self, mut entry: Entry) -> io::Result<()> {
-        entry.lost = self.lost.swap(0, Ordering::Relaxed);
+        entry.lost = self.lost.lately.swap(0, Ordering::Relaxed);
         let (now, bounds) = (Timestamp::now(), self.bounds);
         let files = self.files(now);
         let written = files.and_then(|files| files.append(&entry.line(), bounds, now));
         if written.is_err() {
-            self.lost.fetch_add(entry.lost + 1, Ordering::Relaxed);
+            self.lost.lately.fetch_add(entry.lost, Ordering::Relaxed);
+            self.lost.add();
         }
         written
     }
@@ -336,6 +357,7 @@ mod tests {
         for n in 0..QUEUE + 3 {
             audit.record(entry(&n.to_string()), None);
         }
+        assert_eq!(audit.lost(), 5);
         std::fs::remove_file(&folder).unwrap();
         drop(audit);
         writer.run();

@@ -18,11 +18,17 @@ async fn ask(bridge: &Bridge, query: &str) -> Vec<Value> {
     reply.json()["entries"].as_array().unwrap().clone()
 }
 
-/// Waits until so many entries are written down.
+/// Whether an entry is about the call of a client.
+fn is_call(entry: &Value) -> bool {
+    entry["source"] != "operator"
+}
+
+/// Waits until so many calls of clients are written down.
 async fn until_written(bridge: &Bridge, count: usize) -> Vec<Value> {
     let written = async {
         loop {
-            let entries = ask(bridge, "").await;
+            let mut entries = ask(bridge, "").await;
+            entries.retain(is_call);
             if entries.len() >= count {
                 return entries;
             }
@@ -108,10 +114,10 @@ async fn actions_and_refusals_are_written_down_and_questions_are_not() {
         "{shown}"
     );
     let shown = bridge.command(&["audit", "--json"]);
-    let shown: Vec<Value> = shown
+    let shown = shown
         .lines()
-        .map(|l| serde_json::from_str(l).unwrap())
-        .collect();
+        .map(|line| serde_json::from_str(line).unwrap());
+    let shown: Vec<Value> = shown.filter(is_call).collect();
     assert_eq!(shown, entries);
 }
 
@@ -227,4 +233,53 @@ async fn a_bridge_that_stops_has_written_everything_down() {
     bridge.signal("TERM");
     assert!(bridge.wait().success());
     assert_eq!(lines(&bridge).len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_operators_change_is_written_down_and_what_they_look_at_is_not() {
+    let bridge = Bridge::start(&["--demo"]).await;
+    let act = async |method: Method, path: &str, body: Value| {
+        let request = bridge.admin_request(method, path);
+        let request = request.header("content-type", "application/json");
+        send_for_token(request.body(body.to_string())).await
+    };
+    let made = act(Method::POST, "/api/clients", json!({"name": "n8n/flows"})).await;
+    assert_eq!(made.header("location"), Some("clients/n8n%2Fflows"));
+    act(Method::GET, "/api/clients", json!({})).await;
+    let path = "/api/clients/n8n%2Fflows";
+    act(Method::PATCH, path, json!({"enabled": false})).await;
+    act(Method::POST, "/api/first-token", json!({})).await;
+    act(Method::DELETE, "/api/clients/nobody", json!({})).await;
+    let written = async {
+        loop {
+            let entries = ask(&bridge, "").await;
+            if entries.len() >= 4 {
+                return entries;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let entries = tokio::time::timeout(PATIENCE, written).await.unwrap();
+    let told: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            assert_eq!(entry["source"], "operator");
+            ["client", "tool", "outcome"].map(|key| entry[key].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            [
+                "admin",
+                "POST /api/clients (clients/n8n%2Fflows)",
+                "answered"
+            ],
+            ["admin", "PATCH /api/clients/n8n%2Fflows", "answered"],
+            ["admin", "POST /api/first-token", "answered"],
+            ["admin", "DELETE /api/clients/nobody", "no_such_client"],
+        ]
+    );
+    let shown = bridge.command(&["audit", "--outcome", "no_such_client"]);
+    assert!(shown.contains("operator admin"), "{shown}");
 }

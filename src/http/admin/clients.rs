@@ -7,12 +7,14 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use http::StatusCode;
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use url::Url;
 
 use super::Operator;
 use crate::access::{Access, Client, RegistryError, Terms, Token};
@@ -138,7 +140,10 @@ pub(super) async fn create(
         with_token(&bridge, name, &token).await
     };
     match created.await {
-        Ok(body) => (StatusCode::CREATED, Json(body)).into_response(),
+        Ok(body) => {
+            let place = place(&body.client.name).map(|place| [(LOCATION, place)]);
+            (StatusCode::CREATED, place, Json(body)).into_response()
+        }
         Err(failure) => reply::problem(&failure),
     }
 }
@@ -224,6 +229,14 @@ fn told(outcome: Result<impl Serialize, Failure>) -> Response {
         Ok(body) => Json(body).into_response(),
         Err(failure) => reply::problem(&failure),
     }
+}
+
+/// Where a client is, seen from `/api/clients`.
+fn place(name: &str) -> Option<HeaderValue> {
+    let mut address = Url::parse("http://bridge/clients").ok()?;
+    address.path_segments_mut().ok()?.push(name);
+    let place = address.path().trim_start_matches('/');
+    HeaderValue::from_str(place).ok()
 }
 
 async fn with_token(bridge: &Bridge, name: String, token: &Token) -> Result<WithToken, Failure> {

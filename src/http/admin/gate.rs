@@ -13,6 +13,7 @@ use axum::response::Response;
 use http::header::{AUTHORIZATION, COOKIE as COOKIE_HEADER};
 use http::{HeaderMap, Method};
 
+use super::changes::Change;
 use crate::error::{Code, Failure};
 use crate::http::{Bridge, Person, admission, network, reply};
 
@@ -48,8 +49,13 @@ pub(super) async fn operators_only(
 ) -> Response {
     match admit(&bridge, &request) {
         Ok(operator) => {
+            let change = Change::of(&request, &operator);
             request.extensions_mut().insert(operator);
-            next.run(request).await
+            let reply = next.run(request).await;
+            if let Some(change) = change {
+                change.write_down(bridge.dispatcher.audit(), &reply);
+            }
+            reply
         }
         Err(failure) => reply::problem(&failure),
     }
@@ -97,11 +103,15 @@ pub(super) fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterato
 
 /// What a browser sends by itself must carry the page's own header to change anything.
 fn check_change(request: &Request) -> Result<(), Failure> {
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
-    if changes && !request.headers().contains_key(CHANGE_HEADER) {
+    if changes(request.method()) && !request.headers().contains_key(CHANGE_HEADER) {
         return Err(Failure::new(Code::ChangeRefused));
     }
     Ok(())
+}
+
+/// Whether a request of this method changes something.
+pub(super) const fn changes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// The token of a program.

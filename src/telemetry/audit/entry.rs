@@ -41,15 +41,18 @@ impl Decision {
     }
 }
 
+/// The source of what operators do.
+pub const OPERATOR: &str = "operator";
+
 /// One call, as it stands in the audit.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     /// When it came.
     #[schemars(with = "String")]
     pub time: Timestamp,
-    /// Who made it.
+    /// Who made it: a client, or an operator.
     pub client: String,
-    /// The tool, or the MCP method if it was not `tools/call`.
+    /// The tool, or the MCP method if it was not `tools/call`, or the request of an operator.
     pub tool: String,
     /// Its arguments, as its client sent them; secrets in them are hidden, and of long ones there is
     /// the beginning, as a text.
@@ -66,7 +69,8 @@ pub struct Entry {
     /// How it ended: `answered`, `tool_failed`, `refused` (by Home Assistant), `left` (by its client),
     /// or the code of a failure.
     pub outcome: String,
-    /// From where its answer came; `joined` and `repeated` mean that it was not carried out once more.
+    /// From where its answer came; `joined` and `repeated` mean that it was not carried out once more,
+    /// `operator` that it was a change to the bridge itself, by an operator.
     pub source: String,
     /// How long it waited for its turn, in milliseconds.
     pub waited_ms: f64,

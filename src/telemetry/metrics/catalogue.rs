@@ -114,6 +114,10 @@ catalogue! {
         "Calls that got the answer of an identical one in flight.";
     Repeated = Counter "mcp_bridge_calls_repeated" {}
         "Repetitions of an action that were caught: they got the answer of the first one.";
+    Loops = Counter "mcp_bridge_calls_looping" {}
+        "Calls of tools that a client made again and again: actions that were not carried out once more, and questions whose answer stays the same.";
+    AuditLost = Counter "mcp_bridge_audit_lost" {}
+        "Calls that could not be written down in the audit.";
     KeptAnswers = Gauge "mcp_bridge_kept_answers" {}
         "Answers of actions that are kept for repetitions.";
     CacheHits = Counter "mcp_bridge_cache_hits" {}
