@@ -3,6 +3,7 @@
 
 mod follow;
 mod live;
+mod logbook;
 mod reach;
 
 use std::net::{IpAddr, SocketAddr};
@@ -180,6 +181,8 @@ impl App {
             settings.ingress_peer,
             tls.clone(),
         );
+        let (audit, reached) = (app.live.audit.clone(), in_force.clone());
+        app.spawn(logbook::show(audit, reached, app.stop.clone()));
         app.spawn(reach::tend(in_force, dispatcher, app.stop.clone()));
         app.spawn_on(&app.last, write_audit(audit_writer));
         let follower = Follower::new(live, flags, environment, loaded, told);

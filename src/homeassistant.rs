@@ -5,6 +5,7 @@ mod errands;
 mod hints;
 pub mod knowledge;
 mod locate;
+mod logbook;
 mod notices;
 mod options;
 mod own_app;

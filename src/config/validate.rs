@@ -218,6 +218,7 @@ fn audit_settings(audit: Audit) -> telemetry::audit::Settings {
         reads: audit.reads,
         arguments: audit.arguments,
         redact: audit.redact,
+        logbook: audit.logbook,
         bounds: telemetry::audit::Bounds {
             file_size: audit.file_size,
             files: audit.files,

@@ -18,6 +18,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::broadcast;
 
 use super::redaction::{Redaction, hide_tokens};
 use crate::protocol::json::unambiguous;
@@ -30,6 +31,8 @@ pub use query::{Query, Since, search};
 const FOLDER: &str = "audit";
 /// Entries that wait to be written.
 const QUEUE: usize = 4096;
+/// Entries that wait for those who follow.
+const FOLLOWED: usize = 64;
 /// Bytes of arguments that are kept of one call.
 const MAX_ARGUMENTS: usize = 4096;
 /// Bytes of a name that are kept.
@@ -39,6 +42,7 @@ const TIDY_INTERVAL: Duration = Duration::from_hours(1);
 
 /// What is written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Settings {
     /// Whether anything is.
     pub enabled: bool,
@@ -49,16 +53,30 @@ pub struct Settings {
     /// Patterns for the names of arguments whose values are hidden, besides those that are plainly
     /// secret.
     pub redact: Vec<String>,
+    /// Whether calls are told to those who follow.
+    pub logbook: bool,
     /// How much is kept.
     pub bounds: Bounds,
 }
 
 /// Takes entries and has them written. The default takes none.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Audit {
+    followers: broadcast::Sender<Arc<Entry>>,
     rules: ArcSwap<Rules>,
     queue: Option<SyncSender<Message>>,
     lost: Arc<Lost>,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            followers: broadcast::Sender::new(FOLLOWED),
+            rules: ArcSwap::default(),
+            queue: None,
+            lost: Arc::default(),
+        }
+    }
 }
 
 /// How many entries could not be written down.
@@ -128,6 +146,7 @@ impl Audit {
             rules: ArcSwap::from_pointee(Rules::of(settings)),
             queue: Some(sender),
             lost,
+            ..Self::default()
         };
         (audit, writer)
     }
@@ -157,12 +176,22 @@ impl Audit {
             *text = hide_tokens(text);
         }
         entry.why = entry.why.as_deref().map(hide_tokens);
+        if settings.logbook && entry.source != OPERATOR {
+            // Nobody has to follow.
+            let _ = self.followers.send(Arc::new(entry.clone()));
+        }
         match queue.try_send(Message::Entry(Box::new(entry), settings.bounds)) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
             Err(TrySendError::Full(_)) => {
                 self.lost.add();
             }
         }
+    }
+
+    /// The calls of clients as they are over from now on, if the settings say so. Whoever is slow
+    /// misses some.
+    pub fn follow(&self) -> broadcast::Receiver<Arc<Entry>> {
+        self.followers.subscribe()
     }
 
     /// Entries that could not be written down, ever.
@@ -270,6 +299,7 @@ mod tests {
             reads: false,
             arguments: true,
             redact: vec!["*_phrase".to_owned()],
+            logbook: false,
             bounds: BOUNDS,
         }
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::Bridge;
 use crate::support::bridge::{PATIENCE, house, send, send_for_token};
+use crate::support::core::Core;
 
 const ON: &str = "intent__HassTurnOn";
 const LOOK: &str = "homeassistant__GetLiveContext";
@@ -282,4 +283,32 @@ async fn what_operators_change_is_written_down_and_what_they_look_at_is_not() {
     );
     let shown = bridge.command(&["audit", "--outcome", "no_such_client"]);
     assert!(shown.contains("operator admin"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn home_assistants_logbook_shows_calls_where_that_is_wished() {
+    let core = Core::start().await;
+    let bridge = core.bridge(&[("MCP_BRIDGE__AUDIT__LOGBOOK", "true")]).await;
+    bridge.call(LOOK, json!({})).await;
+    let arguments = json!({"name": "Reading Lamp", "pin": "1234"});
+    bridge.call(ON, arguments).await;
+    let shown = async {
+        loop {
+            let shown = core.called("logbook", "log");
+            if !shown.is_empty() {
+                return shown;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let shown = tokio::time::timeout(PATIENCE, shown).await.unwrap();
+    assert_eq!(shown.len(), 1, "questions are not shown");
+    assert_eq!(shown[0]["name"], "default");
+    let message = shown[0]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with(
+            "called intent__HassTurnOn {\"name\":\"Reading Lamp\",\"pin\":\"•••\"}: allowed, "
+        ),
+        "{message}"
+    );
 }

@@ -12,6 +12,7 @@ use crate::config::units;
     deny_unknown_fields,
     expecting = "a group of keys such as `audit.enabled`, in the environment MCP_BRIDGE__AUDIT__ENABLED"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Audit {
     /// Whether calls are written down that may act, and those that were refused.
     pub enabled: bool,
@@ -23,6 +24,9 @@ pub struct Audit {
     /// anything. Codes, PINs, passwords and tokens always are.
     #[serde(deserialize_with = "units::list")]
     pub redact: Vec<String>,
+    /// Whether each of them is shown in Home Assistant's logbook as well, where the bridge listens to
+    /// its events.
+    pub logbook: bool,
     /// Size of a file, after which a new one is begun; so it is with every day.
     #[serde(with = "units::bytes")]
     #[schemars(with = "String")]
@@ -40,6 +44,7 @@ impl Default for Audit {
             reads: false,
             arguments: true,
             redact: Vec::new(),
+            logbook: false,
             file_size: 1 << 20,
             files: 30,
             days: 30,

@@ -47,6 +47,8 @@ struct Entities {
     exposed: Mutex<BTreeMap<String, Value>>,
     /// Events of `subscribe_entities`.
     events: broadcast::Sender<Value>,
+    /// Calls of services over the websocket.
+    called: Mutex<Vec<Value>>,
 }
 
 impl Entities {
@@ -74,6 +76,7 @@ impl Core {
         let entities = Arc::new(Entities {
             exposed: Mutex::new(entities.collect()),
             events: broadcast::Sender::new(64),
+            called: Mutex::default(),
         });
         let heard = mood.subscribe();
         tokio::spawn(serve(listener, house.url(), heard, entities.clone()));
@@ -83,6 +86,14 @@ impl Core {
             mood,
             entities,
         }
+    }
+
+    /// The calls of this service over the websocket: what was sent with each.
+    pub(crate) fn called(&self, domain: &str, service: &str) -> Vec<Value> {
+        let called = self.entities.called.lock().unwrap();
+        let calls = called.iter();
+        let calls = calls.filter(|call| call["domain"] == domain && call["service"] == service);
+        calls.map(|call| call["service_data"].clone()).collect()
     }
 
     /// An event of `subscribe_entities` happens.
@@ -264,6 +275,10 @@ fn reply(message: &Value, mood: Mood, entities: &Entities) -> Value {
         }
         "config/entity_registry/get_entries" => each(json!({"area_id": "kitchen"})),
         "config/area_registry/list" => json!([{"area_id": "kitchen", "name": "Kitchen"}]),
+        "call_service" => {
+            entities.called.lock().unwrap().push(message.clone());
+            Value::Null
+        }
         "llm/api/list" => json!({"apis": []}),
         list if list.ends_with("/list") => json!([]),
         _ => Value::Null,
