@@ -62,7 +62,7 @@ export function drawLog() {
   if (bar.dataset.drawn !== key) {
     bar.dataset.drawn = key;
     fill(bar,
-      level && el('select', { 'aria-label': t('log.level'), 'data-key': 'level', change: ({ target }) => change('api/log/level', { level: target.value }) },
+      level && el('select', { 'aria-label': t('log.level'), 'data-key': 'level', change: ({ target }) => change('api/log-level', { level: target.value }, 'PATCH') },
         LEVELS.map((one) => el('option', { value: one, selected: one === level }, one))),
       el('button', { type: 'button', 'data-key': 'log', 'aria-expanded': String(open), click: toggle }, t(open ? 'log.hide' : 'log.show')));
   }

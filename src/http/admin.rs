@@ -82,12 +82,11 @@ pub(super) fn routes(bridge: &Arc<Bridge>) -> Router<Arc<Bridge>> {
                 }),
         )
         .route("/api/clients/{name}/rotate", change(post(clients::rotate)))
-        .route("/api/log/level", change(post(operations::log_level)))
         .route(
             "/api/log-level",
-            get(operations::shown_log_levels)
-                .put(operations::log_levels)
-                .fallback(async |method: Method| reply::wrong_method(&method, "GET, PUT")),
+            get(operations::log_levels)
+                .patch(operations::set_log_levels)
+                .fallback(async |method: Method| reply::wrong_method(&method, "GET, PATCH")),
         )
         .route("/api/first-token", change(post(operations::first_token)))
         .layer(from_fn_with_state(bridge.clone(), gate::operators_only));

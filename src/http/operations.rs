@@ -1,5 +1,6 @@
 //! What an operator can do to the running bridge.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
@@ -65,26 +66,21 @@ pub(super) async fn forget_refused(State(bridge): State<Arc<Bridge>>) -> Json<Do
     Json(Done::new(true))
 }
 
-/// `POST /api/log/level`: logs more or less, until the bridge starts again.
-pub(super) async fn log_level(
-    operator: Extension<Operator>,
-    body: Result<Json<LogLevel>, JsonRejection>,
-) -> Response {
-    let modules = telemetry::levels().unwrap_or_default().modules;
-    let levels = body.map(|Json(LogLevel { level })| Json(Levels { level, modules }));
-    log_levels(operator, levels).await
-}
-
-/// `PUT /api/log-level`: the same for single modules as well.
-pub(super) async fn log_levels(
+/// `PATCH /api/log-level`: logs more or less, until the bridge starts again.
+pub(super) async fn set_log_levels(
     Extension(operator): Extension<Operator>,
-    body: Result<Json<Levels>, JsonRejection>,
+    body: Result<Json<OtherLevels>, JsonRejection>,
 ) -> Response {
-    let levels = match body {
-        Ok(Json(levels)) => levels,
+    let other = match body {
+        Ok(Json(other)) => other,
         Err(error) => {
             return reply::problem(&Failure::with(Code::InvalidParams, error.body_text()));
         }
+    };
+    let now = telemetry::levels().unwrap_or_default();
+    let levels = Levels {
+        level: other.level.unwrap_or(now.level),
+        modules: other.modules.unwrap_or(now.modules),
     };
     let Levels { level, modules } = &levels;
     tracing::warn!(?level, ?modules, by = %operator, "the log level was changed");
@@ -93,7 +89,7 @@ pub(super) async fn log_levels(
 }
 
 /// `GET /api/log-level`.
-pub(super) async fn shown_log_levels() -> Json<Option<Levels>> {
+pub(super) async fn log_levels() -> Json<Option<Levels>> {
     Json(telemetry::levels())
 }
 
@@ -126,11 +122,14 @@ impl Done {
     }
 }
 
-/// How much to log.
+/// How much to log; what is missing stays as it is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct LogLevel {
-    level: Level,
+pub(super) struct OtherLevels {
+    /// All that is not named.
+    level: Option<Level>,
+    /// Modules of the bridge, the lines of calls (`calls`), or libraries, instead of those before.
+    modules: Option<BTreeMap<String, Level>>,
 }
 
 /// A token in clear.

@@ -130,10 +130,10 @@ async fn the_trace_of_a_request_goes_on_to_the_upstream() {
 async fn what_is_logged_changes_while_the_bridge_runs() {
     let house = house().await;
     let bridge = Bridge::before(&house).await;
-    let put = async |levels: Value| {
-        let put = bridge.admin_request(Method::PUT, "/api/log-level");
-        let put = put.header("content-type", "application/json");
-        send(put.body(levels.to_string())).await
+    let patch = async |levels: Value| {
+        let request = bridge.admin_request(Method::PATCH, "/api/log-level");
+        let request = request.header("content-type", "application/json");
+        send(request.body(levels.to_string())).await
     };
     let call = async |id: &str| {
         let call = bridge
@@ -142,14 +142,19 @@ async fn what_is_logged_changes_while_the_bridge_runs() {
         assert_eq!(send(call).await.status, 200);
     };
     call("first").await;
-    assert_eq!(put(json!({"level": "error"})).await.json()["done"], true);
+    assert_eq!(patch(json!({"level": "error"})).await.json()["done"], true);
     call("silent").await;
     let own = json!({"level": "error", "modules": {"calls": "info"}});
-    assert_eq!(put(own.clone()).await.status, 200);
+    assert_eq!(patch(own.clone()).await.status, 200);
     let shown = send(bridge.admin_request(Method::GET, "/api/log-level")).await;
     assert_eq!(shown.json(), own);
+    // The modules stay as they are.
+    assert_eq!(patch(json!({"level": "warn"})).await.status, 200);
     call("told").await;
-    assert_eq!(put(json!({"level": "loud"})).await.code(), "invalid_params");
+    assert_eq!(
+        patch(json!({"level": "loud"})).await.code(),
+        "invalid_params"
+    );
     let log = bridge.whole_log();
     let told: Vec<_> = calls(&log)
         .iter()

@@ -12,7 +12,7 @@ use super::clients::{Change, ClientRow, Clients, Creation, Rotation, WithToken};
 use super::snapshot::{Cursor, Snapshot};
 use super::tools::Tools;
 use crate::http::approvals::{Approvals, Said, Word};
-use crate::http::operations::{Done, FirstToken, LogLevel};
+use crate::http::operations::{Done, FirstToken, OtherLevels};
 use crate::telemetry::{Call, Levels};
 
 /// Where the schemas of the types stand in the document.
@@ -85,7 +85,7 @@ impl Operation {
 }
 
 /// Everything that operators can ask for.
-const OPERATIONS: [Operation; 30] = [
+const OPERATIONS: [Operation; 29] = [
     look(
         "/api/status",
         "The state of the bridge, as `GET /mcp/status` tells clients",
@@ -194,14 +194,8 @@ const OPERATIONS: [Operation; 30] = [
         "Logs more or less, of single modules as well, until the next start",
         of::<Done>,
     )
-    .by("put")
-    .with(of::<Levels>),
-    act(
-        "/api/log/level",
-        "Logs more or less until the next start",
-        of::<Done>,
-    )
-    .with(of::<LogLevel>),
+    .by("patch")
+    .with(of::<OtherLevels>),
     look(
         "/api/app",
         "What the Supervisor knows of the bridge, where there is one",
