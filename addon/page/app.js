@@ -11,7 +11,7 @@ import { drawApprovals } from './approvals.js';
 import { drawClients, drawRefused } from './clients.js';
 import { drawCalls } from './calls.js';
 import { drawCheck } from './check.js';
-import { drawFooter, drawLog, drawOperate } from './operate.js';
+import { drawFooter, drawLog, drawOperate, restart } from './operate.js';
 import { redrawTools, watchTools } from './tools.js';
 import { redrawSettings, watchSettings } from './settings.js';
 
@@ -65,6 +65,12 @@ function alerts() {
   }
   if (state.app?.place && state.app.place.port === null) found.push(alert('bad', t('alert.port_closed'), t('alert.port_closed_more')));
   if (state.bridge?.front_door_open) found.push(alert('warn', t('alert.open_door'), t('alert.open_door_more')));
+  const { restart_needed: waiting = [], refused } = state.bridge?.configuration ?? {};
+  if (refused) found.push(alert('bad', t('alert.refused'), t('alert.refused_more', { faults: refused.faults.join('; ') })));
+  if (waiting.length) {
+    found.push(alert('warn', t('alert.restart'), t('alert.restart_more', { settings: waiting.join(', ') }),
+      state.app?.supervised && action(t('operate.restart'), restart, { class: 'main' })));
+  }
   if (queue.mode !== 'open') {
     found.push(alert('warn', t(`mode.${queue.mode}`), t(`mode.${queue.mode}_more`, { waiting: number(queue.waiting) }),
       action(t('operate.resume'), () => change('api/queue/resume'), { class: 'main' })));

@@ -35,7 +35,7 @@ async function flush() {
   toast(t('operate.flushed'));
 }
 
-async function restart() {
+export async function restart() {
   if (!(await confirmed(t('operate.restart'), t('operate.restart_ask'), t('operate.restart'), t('page.cancel')))) return;
   await change('api/restart');
   toast(t('operate.restarting'));

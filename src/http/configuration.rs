@@ -6,6 +6,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -14,9 +15,10 @@ use super::{Bridge, reply, status};
 use crate::error::{Code, Failure};
 
 /// What became of the configuration since the start, for the status.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Configuration {
     /// When what is in force was put in force.
+    #[schemars(with = "String")]
     pub since: Timestamp,
     /// The keys that changed then; none at the start.
     pub changed: Vec<String>,
@@ -39,9 +41,10 @@ impl Configuration {
 }
 
 /// A configuration that was not put in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Refused {
     /// When.
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// Everything that is wrong in it, each with its place.
     pub faults: Vec<String>,

@@ -4,6 +4,7 @@
 use tokio::process::Command;
 
 use crate::support::bridge::{Bridge, PATIENCE, root};
+use crate::support::configured::Configured;
 
 /// Lets Chromium visit the page of `bridge`; the environment tells the visit more.
 pub(crate) async fn visit(bridge: &Bridge, name: &str, environment: &[(&str, &str)]) {
@@ -117,6 +118,13 @@ async fn page_asks_where_events_do_not_come_through() {
 async fn page_says_what_is_wrong_and_what_to_do() {
     let bridge = Bridge::start(&["--upstream", "http://127.0.0.1:9"]).await;
     visit(&bridge, "trouble", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_says_what_became_of_a_configuration_that_changed() {
+    let configured = Configured::start("demo: true").await;
+    let file = configured.file.to_str().unwrap();
+    visit(&configured.bridge, "configuration", &[("FILE", file)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, request as ask } from 'node:http';
 import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
@@ -549,6 +549,22 @@ const VISITS = {
     await page.keyboard.press('Escape');
     await page.waitForSelector('dialog', { state: 'detached' });
     await shot(page, 'trouble');
+    return page;
+  },
+
+  /** A configuration that changes: what counts later, and what was refused. */
+  async configuration() {
+    const page = await open();
+    await signIn(page);
+    writeFileSync(process.env.FILE, 'demo: true\nmetrics: {listen: 127.0.0.1:0}\n');
+    await page.waitForSelector('#alerts .alert.warn');
+    assert.match(await text(page, '#alerts'), /Some settings count after a restart\s+Changed, but not in force yet: metrics\.listen/);
+    writeFileSync(process.env.FILE, 'demo: true\nqueue: {max_parallel_calls: 0}\n');
+    await page.waitForSelector('#alerts .alert.bad');
+    assert.match(await text(page, '#alerts'), /The new configuration was refused\s+The one before stays in force\..*max_parallel_calls/);
+    await shot(page, 'configuration');
+    writeFileSync(process.env.FILE, 'demo: true\n');
+    await page.waitForFunction(() => !document.querySelector('#alerts .alert'));
     return page;
   },
 

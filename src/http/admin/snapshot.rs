@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::dispatch::queue::Mode;
 use crate::http::Bridge;
+use crate::http::configuration::Configuration;
 use crate::telemetry::{self, Call, Hour, Level, Line, Refusal};
 use approvals::ApprovalState;
 pub(super) use clients::ClientState;
@@ -76,6 +77,8 @@ struct BridgeState {
     listen: Listen,
     /// How much is logged.
     log_level: Option<Level>,
+    /// What became of the configuration since the start.
+    configuration: Configuration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -197,6 +200,7 @@ impl BridgeState {
                 hosts: hosts(bridge.lan.address.ip()),
             },
             log_level: telemetry::levels().map(|levels| levels.level),
+            configuration: bridge.reloading.state(),
         }
     }
 }
