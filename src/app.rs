@@ -272,9 +272,9 @@ impl App {
         ingress_peer: Option<IpAddr>,
         tls: Option<Arc<Tls>>,
     ) {
-        let listener = |socket, router| Listener {
+        let listener = |socket, routes| Listener {
             socket,
-            router,
+            routes,
             settings: settings.clone(),
             only_peer: None,
             tls: None,

@@ -22,7 +22,6 @@ mod lists;
 mod local;
 mod loop_guard;
 pub mod loops;
-mod mirrors;
 mod news;
 mod pipeline;
 mod progress;

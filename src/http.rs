@@ -10,6 +10,7 @@ mod configuration;
 mod connection;
 mod conversation;
 mod cors;
+mod door;
 mod events;
 mod health;
 mod ingress;
@@ -48,7 +49,7 @@ pub use admin::InForce;
 pub use configuration::{Configuration, Refused, Reloading, Wanted};
 pub use ingress::{Guard, Person};
 pub use network::Peer;
-pub use router::{admin, for_metrics, lan, without_tls};
+pub use router::{Routes, admin, for_metrics, lan, without_tls};
 pub use session::LegacySessions;
 pub use websocket::Place;
 

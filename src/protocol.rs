@@ -24,6 +24,7 @@ pub mod session_id;
 pub mod session_table;
 pub mod sse;
 pub mod subscription;
+pub mod tool_result;
 pub mod trace_context;
 
 /// Error codes of JSON-RPC and MCP that the bridge itself answers with.

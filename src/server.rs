@@ -9,13 +9,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::http::{Peer, Place};
+use crate::http::{Peer, Place, Routes};
 use conversation::{Conversation, Ended};
 use peers::Peers;
 use tls::Accepted;
@@ -46,14 +45,14 @@ pub struct Listener {
     /// Takes the connections.
     pub socket: TcpListener,
     /// Answers the requests.
-    pub router: Router,
+    pub routes: Routes,
     /// The bounds. New ones count for connections that come from then on.
     pub settings: watch::Receiver<Settings>,
     /// The one peer that is served, if there is only one: connections of others are closed before a
     /// byte of theirs is read.
     pub only_peer: Option<IpAddr>,
     /// TLS, if it is spoken here, and what answers those who do not speak it.
-    pub tls: Option<(Arc<Tls>, Router)>,
+    pub tls: Option<(Arc<Tls>, Routes)>,
 }
 
 impl Listener {
@@ -62,7 +61,7 @@ impl Listener {
     pub async fn serve(self, stop: CancellationToken) {
         let Self {
             socket,
-            router,
+            routes,
             mut settings,
             only_peer,
             tls,
@@ -100,7 +99,7 @@ impl Listener {
             };
             // A connection that becomes a WebSocket keeps it longer than its task lives.
             let place: Place = Arc::new((place, connections.token()));
-            let conversation = Conversation::new(router.clone(), head_timeout, stop.clone());
+            let conversation = Conversation::new(routes.clone(), head_timeout, stop.clone());
             let connection = connect(stream, address, tls.clone(), conversation, place);
             connections.spawn(async move {
                 if let Err(error) = connection.await {
@@ -118,7 +117,7 @@ impl Listener {
 async fn connect(
     stream: TcpStream,
     address: IpAddr,
-    tls: Option<(Arc<Tls>, Router)>,
+    tls: Option<(Arc<Tls>, Routes)>,
     conversation: Conversation,
     place: Place,
 ) -> Ended {

@@ -26,7 +26,6 @@ impl Dispatcher {
         // First, so that what is learned after everything was forgotten comes from the new one.
         self.road.upstream.store(upstream);
         self.screening.look_at(insight);
-        self.mirrors.forget();
         self.road.answers.forget();
         self.flights.outdate_reads();
         self.road.scheduler.reset_breaker();

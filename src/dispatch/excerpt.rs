@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::flights::Outcome;
 use crate::error::Code;
-use crate::protocol::message::{Payload, Response};
+use crate::protocol::message::{Payload, Request, Response};
+use crate::protocol::tool_result::is_error;
 use crate::telemetry::{self, Redaction};
 
 /// Bytes of arguments that are kept.
@@ -35,16 +36,17 @@ pub(super) fn answer(result: &[u8]) -> String {
 }
 
 /// How a call ended, with the code and the reason of a failure.
-pub(super) fn outcome(outcome: &Outcome) -> (telemetry::Outcome, Option<Code>, Option<String>) {
+pub(super) fn outcome(
+    request: &Request,
+    outcome: &Outcome,
+) -> (telemetry::Outcome, Option<Code>, Option<String>) {
     use telemetry::Outcome::{Answered, Failed, Refused, ToolFailed};
     match outcome {
         Ok(Response {
             payload: Payload::Result(result),
             ..
         }) => {
-            let failed = result
-                .members()
-                .is_some_and(|members| members.get("isError") == Some("true"));
+            let failed = request.method == "tools/call" && is_error(result);
             (if failed { ToolFailed } else { Answered }, None, None)
         }
         Ok(Response {
@@ -75,6 +77,7 @@ mod tests {
     use super::*;
     use crate::error::Failure;
     use crate::protocol::json::RawJson;
+    use crate::protocol::message::Id;
     use serde_json::json;
     use telemetry::Outcome::{Answered, Failed, Refused, ToolFailed};
 
@@ -102,10 +105,14 @@ mod tests {
 
     #[test]
     fn outcomes_tell_tools_home_assistant_and_the_bridge_apart() {
+        let request = |method| Request::new(Id::number(1), method, None);
+        let outcome = |it: &Outcome| super::outcome(&request("tools/call"), it);
         let with = |payload| Ok(Response::new(None, payload));
         let result = |value| with(Payload::Result(RawJson::of(&value)));
         assert_eq!(outcome(&result(json!({"isError": false}))).0, Answered);
-        assert_eq!(outcome(&result(json!({"isError": true}))).0, ToolFailed);
+        let failed = result(json!({"isError": true}));
+        assert_eq!(outcome(&failed).0, ToolFailed);
+        assert_eq!(super::outcome(&request("prompts/get"), &failed).0, Answered);
         let error = json!({"code": -32602, "message": "no such tool"});
         let refused = with(Payload::Error(RawJson::of(&error)));
         assert_eq!(

@@ -122,7 +122,6 @@ impl Dispatcher {
     pub(super) fn learn(&self, upstream: &Arc<Upstream>, request: &Request, result: &RawJson) {
         if Arc::ptr_eq(upstream, &self.upstream()) {
             self.screening.learn(request, result);
-            self.mirrors.learn(result);
         }
     }
 

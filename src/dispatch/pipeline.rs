@@ -16,7 +16,6 @@ use super::journey::{Journey, Road};
 use super::judged::Judged;
 use super::keys;
 use super::loop_guard::{LoopGuard, Watched};
-use super::mirrors::Mirrors;
 use super::queue::Arrival;
 use super::record::{Books, Counters, Record};
 use super::resources::Resources;
@@ -50,7 +49,6 @@ pub struct Dispatcher {
     pub(super) flights: Arc<Flights>,
     pub(super) loops: LoopGuard,
     writes: Writes,
-    pub(super) mirrors: Mirrors,
     pub(super) announcements: Announcements,
     pub(super) resources: Resources,
     pub(super) brevity: ArcSwap<brevity::Settings>,
@@ -78,7 +76,6 @@ impl Dispatcher {
             flights: Flights::new(settings.deduplication),
             loops: LoopGuard::new(settings.loops),
             writes: Writes::default(),
-            mirrors: Mirrors::default(),
             announcements,
             resources: Resources::default(),
             brevity: ArcSwap::from_pointee(settings.brevity),
@@ -401,7 +398,7 @@ impl Dispatcher {
 
     /// Which arguments of a tool have to be repeated in headers, as far as that is known.
     pub fn mirrored(&self, tool: &str) -> Option<Arc<Mirrored>> {
-        self.mirrors.of(tool)
+        self.screening.mirrored(tool)
     }
 
     /// Something happened in Home Assistant: what it touches is asked for anew from now on.

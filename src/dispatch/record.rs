@@ -85,7 +85,9 @@ impl<'a> Record<'a> {
         let (outcome, code, detail) = self
             .outcome
             .as_ref()
-            .map_or((telemetry::Outcome::Left, None, None), excerpt::outcome);
+            .map_or((telemetry::Outcome::Left, None, None), |outcome| {
+                excerpt::outcome(&self.call.request, outcome)
+            });
         let is_answered = matches!(self.outcome, Some(Ok(_)));
         Account {
             course: self.course.report(self.call.received, is_answered),

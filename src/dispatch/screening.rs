@@ -18,6 +18,7 @@ use super::{ArgumentSettings, Call, Caller, Settings, Wishes, guard};
 use crate::error::Failure;
 use crate::protocol::json::{Members, RawJson};
 use crate::protocol::message::Request;
+use crate::protocol::mirrored::Mirrored;
 use crate::protocol::priority::Priority;
 use crate::protocol::revision::Revision;
 use crate::upstream::Insight;
@@ -192,6 +193,11 @@ impl Screening {
     pub(super) fn learn(&self, request: &Request, result: &RawJson) {
         let is_first_page = request.param_members().get("cursor").is_none();
         self.tools.learn(result, is_first_page);
+    }
+
+    /// Which arguments of a tool have to be repeated in headers, as far as that is known.
+    pub(super) fn mirrored(&self, tool: &str) -> Option<Arc<Mirrored>> {
+        self.tools.get(tool)?.mirrored.clone()
     }
 
     /// The questions that wait for a person.

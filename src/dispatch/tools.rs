@@ -11,6 +11,7 @@ use wildmatch::WildMatch;
 
 use super::schema::Schema;
 use crate::protocol::json::{Members, RawJson};
+use crate::protocol::mirrored::Mirrored;
 
 /// More tools than any server lists; keeps a hostile one from growing the memory.
 const MOST: usize = 10_000;
@@ -22,6 +23,8 @@ const MAX_SCHEMAS: usize = 2 << 20;
 pub struct Tool {
     /// What the upstream says about it: that it only looks, or that it does not.
     pub read_only_hint: Option<bool>,
+    /// Which arguments modern clients have to repeat in headers.
+    pub mirrored: Option<Arc<Mirrored>>,
     /// What it takes; nothing where its schema is missing, too large or no schema at all.
     pub schema: Option<Schema>,
 }
@@ -83,7 +86,8 @@ impl Tools {
     /// known; of several pages each adds its own.
     pub fn learn(&self, result: &RawJson, is_first_page: bool) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if *latest == *result.as_bytes() {
+        let known = result.as_bytes();
+        if std::ptr::eq(latest.as_ref(), known) || *latest == *known {
             return;
         }
         let Some(members) = result.members() else {
@@ -112,6 +116,7 @@ impl Tools {
             let tool = same.cloned().unwrap_or_else(|| {
                 Arc::new(Tool {
                     read_only_hint: hint,
+                    mirrored: entry.input_schema.and_then(mirrored),
                     schema: text.and_then(Schema::of_text),
                 })
             });
@@ -122,6 +127,11 @@ impl Tools {
         self.known.store(Arc::new(known));
         *latest = result.clone().into_bytes();
     }
+}
+
+fn mirrored(schema: &RawValue) -> Option<Arc<Mirrored>> {
+    let schema = RawJson::parse(schema.get().to_owned().into()).ok()?;
+    Mirrored::of_schema(&schema).map(Arc::new)
 }
 
 fn entries(tools: &str) -> Option<Vec<Entry<'_>>> {
@@ -178,6 +188,18 @@ mod tests {
         let odd = tools.get("odd").unwrap();
         assert_eq!(odd.read_only_hint, None);
         assert!(odd.schema.is_none());
+    }
+
+    #[test]
+    fn what_clients_have_to_repeat_is_known_anew_when_a_tool_changes() {
+        let tools = Tools::default();
+        let list = |schema: Value| json!({"tools": [{"name": "a", "inputSchema": schema}]});
+        let demands = || tools.get("a").unwrap().mirrored.is_some();
+        let region = json!({"properties": {"r": {"type": "string", "x-mcp-header": "R"}}});
+        learn(&tools, &list(region), true);
+        assert!(demands());
+        learn(&tools, &list(json!({})), true);
+        assert!(!demands());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::{Call, Dispatcher};
 use crate::error::{Code, Failure};
 use crate::protocol::json::RawJson;
 use crate::protocol::message::{Id, Payload, Request};
+use crate::protocol::tool_result::is_error;
 
 /// Tools that need no arguments and say little, by the ends of their names.
 const HARMLESS: [&str; 2] = ["GetDateTime", "GetLiveContext"];
@@ -43,9 +44,4 @@ impl Dispatcher {
         let some = String::from_utf8_lossy(&text[..text.len().min(MAX_WORDS)]);
         Err(Failure::with(Code::AnsweredByHomeAssistant, some))
     }
-}
-
-fn is_error(result: &RawJson) -> bool {
-    let members = result.members();
-    members.is_some_and(|members| members.get("isError") == Some("true"))
 }

@@ -3,11 +3,8 @@
 //! Only pages of origins that are listed, each named by itself and never `*`; cookies play no part.
 //! All others are refused at the door.
 
-use std::sync::Arc;
-
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::Response;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -31,34 +28,43 @@ const EXPOSED: HeaderValue =
 /// Seconds for which a browser remembers the permission; two hours are the most that Chrome takes.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
-/// Answers the questions of browsers, and signs the answers to listed pages.
-pub(super) async fn share(
-    State(bridge): State<Arc<Bridge>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let origin = request.headers().get(ORIGIN).cloned();
+/// The web page that sent a request, if it is a listed one.
+#[derive(Debug)]
+pub(super) struct Page(Option<HeaderValue>);
+
+impl Page {
+    /// Says that the page may read the answer, if it may.
+    pub(super) fn sign(self, mut reply: Response) -> Response {
+        let headers = reply.headers_mut();
+        headers.append(VARY, HeaderValue::from_static("Origin"));
+        if let Some(origin) = self.0 {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        }
+        reply
+    }
+}
+
+/// Finds out who asks.
+///
+/// # Errors
+/// The answer to a browser that asks first what a page may do.
+pub(super) fn ask(bridge: &Bridge, request: &Request) -> Result<Page, Box<Response>> {
+    let Some(origin) = request.headers().get(ORIGIN).cloned() else {
+        return Ok(Page(None));
+    };
     let asks_first = request.method() == Method::OPTIONS
-        && origin.is_some()
         && request
             .headers()
             .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    let source = admission::check_source(&bridge, &request);
-    let listed = origin.filter(|origin| {
-        source.is_ok() && origin.to_str().is_ok_and(|o| bridge.access.lists_origin(o))
-    });
-    let mut reply = match (source, &listed) {
-        (Err(failure), _) if asks_first => reply::problem(&failure),
-        (Ok(()), Some(_)) if asks_first => permission(),
-        _ => next.run(request).await,
-    };
-    let headers = reply.headers_mut();
-    headers.append(VARY, HeaderValue::from_static("Origin"));
-    if let Some(origin) = listed {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    let source = admission::check_source(bridge, request);
+    let is_listed = source.is_ok() && origin.to_str().is_ok_and(|o| bridge.access.lists_origin(o));
+    let page = Page(is_listed.then_some(origin));
+    match source {
+        Err(failure) if asks_first => Err(Box::new(page.sign(reply::problem(&failure)))),
+        Ok(()) if asks_first && is_listed => Err(Box::new(page.sign(permission()))),
+        _ => Ok(page),
     }
-    reply
 }
 
 fn permission() -> Response {

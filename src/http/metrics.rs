@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::ACCEPT;
@@ -55,20 +54,18 @@ fn page(bridge: &Bridge, request: &Request) -> Response {
 }
 
 /// Counts a request by the pattern of its address, and the failure that refused it.
-pub(super) async fn count(
-    State((bridge, listener)): State<(Arc<Bridge>, &'static str)>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let reply = next.run(request).await;
+pub(super) fn count(
+    bridge: &Bridge,
+    listener: &'static str,
+    route: Option<&MatchedPath>,
+    reply: &Response,
+) {
     let meters = bridge.dispatcher.meters();
-    let route = route.as_ref().map_or("other", MatchedPath::as_str);
+    let route = route.map_or("other", MatchedPath::as_str);
     meters.http(listener, route, reply.status().as_u16());
     if let Some(reply::Refused(code)) = reply.extensions().get() {
         bridge.count(None, &Failure::new(*code));
     }
-    reply
 }
 
 fn readings(bridge: &Bridge) -> Readings {

@@ -3,11 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::extract::Request;
 
-use super::{Bridge, admission, reply};
+use super::{Bridge, admission};
 use crate::access::Certificate;
 use crate::error::{Code, Failure};
 
@@ -25,21 +23,14 @@ pub struct Peer {
 struct Sender(IpAddr);
 
 /// Lets requests through that come from where they may come from.
-pub(super) async fn check(
-    State(bridge): State<Arc<Bridge>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    match find(&bridge, &request) {
-        Ok(sender) => {
-            request.extensions_mut().insert(Sender(sender));
-            next.run(request).await
-        }
-        Err(failure) => {
-            admission::note_refused(&bridge, &request, &failure);
-            reply::refuse(request.uri().path(), &failure)
-        }
-    }
+///
+/// # Errors
+/// [`Code::NetworkRefused`] and the like, for others.
+pub(super) fn check(bridge: &Bridge, request: &mut Request) -> Result<(), Failure> {
+    let sender = find(bridge, request)
+        .inspect_err(|failure| admission::note_refused(bridge, request, failure))?;
+    request.extensions_mut().insert(Sender(sender));
+    Ok(())
 }
 
 fn find(bridge: &Bridge, request: &Request) -> Result<IpAddr, Failure> {

@@ -1,6 +1,5 @@
 //! Answers and failures as HTTP, in the two languages of the bridge: JSON-RPC and plain HTTP.
 
-use std::any::Any;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -151,9 +150,14 @@ pub(super) fn error_message(failure: &Failure, id: Option<Id>) -> Bytes {
     Response::new(id, Payload::Error(RawJson::of(&error))).to_bytes()
 }
 
+/// Whether answers at this address are JSON-RPC.
+pub(super) fn speaks_rpc(path: &str) -> bool {
+    matches!(path, "/mcp" | "/mcp/" | "/api/mcp")
+}
+
 /// A refusal in the language of the address.
 pub(super) fn refuse(path: &str, failure: &Failure) -> HttpResponse {
-    if matches!(path, "/mcp" | "/mcp/" | "/api/mcp") {
+    if speaks_rpc(path) {
         refusal(failure)
     } else {
         problem(failure)
@@ -272,14 +276,14 @@ pub(super) fn method_not_allowed(failure: &Failure, allow: &'static str) -> Http
     reply
 }
 
-/// A request that ran into a defect of the bridge. The panic itself is in the log.
-pub(super) fn panicked(_: Box<dyn Any + Send>) -> HttpResponse {
-    problem(&Failure::new(Code::Internal))
-}
-
-/// The same where JSON-RPC is spoken.
-pub(super) fn panicked_in_rpc(_: Box<dyn Any + Send>) -> HttpResponse {
-    refusal(&Failure::new(Code::Internal))
+/// What a request hears that met a defect of ours.
+pub(super) fn panicked(in_rpc: bool) -> HttpResponse {
+    let failure = Failure::new(Code::Internal);
+    if in_rpc {
+        refusal(&failure)
+    } else {
+        problem(&failure)
+    }
 }
 
 /// Any body with its content type.

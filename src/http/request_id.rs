@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -16,15 +15,18 @@ const MAX_LENGTH: usize = 128;
 #[derive(Debug, Clone)]
 pub(super) struct RequestId(pub(super) Arc<str>);
 
-/// Gives the request a name, unless its sender has given it one, and tells it with the answer.
-pub(super) async fn name(mut request: Request, next: Next) -> Response {
+/// Gives the request a name, unless its sender has given it one.
+pub(super) fn give(request: &mut Request) -> RequestId {
     let id = given(request.headers()).map_or_else(made_up, Arc::from);
     request.extensions_mut().insert(RequestId(id.clone()));
-    let mut reply = next.run(request).await;
-    if let Ok(value) = HeaderValue::from_str(&id) {
+    RequestId(id)
+}
+
+/// Tells the name of a request with its answer.
+pub(super) fn tell(reply: &mut Response, RequestId(id): &RequestId) {
+    if let Ok(value) = HeaderValue::from_str(id) {
         reply.headers_mut().insert(HEADER, value);
     }
-    reply
 }
 
 /// The name that the sender has given it, if it is fit for logs.

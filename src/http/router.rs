@@ -1,23 +1,73 @@
 //! All addresses of the bridge, and in which order a request passes the layers.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Router;
+use axum::body::{Body, HttpBody};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{MethodRouter, any, get, post};
-use tower::util::MapRequest;
+use axum::routing::future::RouteFuture;
+use axum::routing::{any, get, post};
+use axum::{BoxError, Router};
+use bytes::Bytes;
+use http::header::ACCEPT_ENCODING;
+use tower::Service;
 use tower_http::CompressionLevel;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
+use super::door::{self, Door};
 use super::{
-    Bridge, Guard, address_token, cors, events, health, ingress, legacy_sse, mcp, metrics, network,
-    reply, request_id, rest, status, websocket,
+    Bridge, Guard, address_token, events, health, ingress, legacy_sse, mcp, metrics, reply, rest,
+    status, websocket,
 };
 
+/// Everything that one listener answers.
+#[derive(Debug, Clone)]
+pub struct Routes {
+    plain: Router,
+    /// The same for clients that read compressed answers. Others need not pay for it.
+    compressing: Router,
+    takes_tokens: bool,
+}
+
+impl Routes {
+    fn new(routes: Router) -> Self {
+        Self {
+            compressing: routes.clone().layer(compression()),
+            plain: routes,
+            takes_tokens: false,
+        }
+    }
+
+    /// The same for clients that cannot send headers, too.
+    fn with_tokens_in_addresses(self) -> Self {
+        Self {
+            takes_tokens: true,
+            ..self
+        }
+    }
+
+    /// Answers a request.
+    pub fn answer<B>(&self, request: http::Request<B>) -> RouteFuture<Infallible>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let mut request = request.map(Body::new);
+        if self.takes_tokens {
+            request = address_token::take(request);
+        }
+        let mut router = if request.headers().contains_key(ACCEPT_ENCODING) {
+            self.compressing.clone()
+        } else {
+            self.plain.clone()
+        };
+        router.call(request)
+    }
+}
+
 /// The listener for clients in the network.
-pub fn lan(bridge: Arc<Bridge>) -> Router {
+pub fn lan(bridge: Arc<Bridge>) -> Routes {
     let mcp = post(mcp::post)
         .get(mcp::get)
         .delete(mcp::delete)
@@ -65,30 +115,38 @@ pub fn lan(bridge: Arc<Bridge>) -> Router {
     } else {
         others.merge(metrics_route())
     };
-    let routes = guarded(mcp, others)
-        .layer(from_fn_with_state(bridge.clone(), network::check))
-        .merge(health_routes())
-        .layer(from_fn_with_state(bridge.clone(), cors::share))
-        .layer(from_fn_with_state((bridge.clone(), "lan"), metrics::count))
-        .layer(from_fn(request_id::name))
-        .layer(compression())
-        .with_state(bridge);
-    Router::new().fallback_service(MapRequest::new(routes, address_token::take))
+    let routes = others
+        .route("/mcp", mcp.clone())
+        .route("/mcp/", mcp.clone())
+        .route("/api/mcp", mcp);
+    let door = Door {
+        bridge,
+        listener: "lan",
+        shares: true,
+        checks_network: true,
+    };
+    Routes::new(behind(door, routes)).with_tokens_in_addresses()
+}
+
+/// The routes behind a door, and the probes, which are for everybody.
+fn behind(door: Door, routes: Router<Arc<Bridge>>) -> Router {
+    let probes = health_routes().layer(from_fn_with_state(door.for_everybody(), door::pass));
+    routes
+        .layer(from_fn_with_state(door.clone(), door::pass))
+        .merge(probes)
+        .with_state(door.bridge)
 }
 
 /// The listener for those who gather figures, where it is one of its own.
-pub fn for_metrics(bridge: Arc<Bridge>) -> Router {
-    metrics_route()
-        .fallback(any(reply::not_found))
-        .layer(from_fn_with_state(bridge.clone(), network::check))
-        .merge(health_routes())
-        .layer(CatchPanicLayer::custom(reply::panicked))
-        .layer(from_fn_with_state(
-            (bridge.clone(), "metrics"),
-            metrics::count,
-        ))
-        .layer(compression())
-        .with_state(bridge)
+pub fn for_metrics(bridge: Arc<Bridge>) -> Routes {
+    let routes = metrics_route().fallback(any(reply::not_found));
+    let door = Door {
+        bridge,
+        listener: "metrics",
+        shares: false,
+        checks_network: true,
+    };
+    Routes::new(behind(door, routes))
 }
 
 /// Compresses answers for clients that read that, where it saves a packet. What is compressed already
@@ -107,39 +165,25 @@ fn metrics_route() -> Router<Arc<Bridge>> {
 
 /// What those hear who speak plain HTTP where TLS is spoken: what is wrong. Probes are answered, they
 /// have nothing to hide.
-pub fn without_tls(bridge: Arc<Bridge>) -> Router {
-    health_routes()
-        .fallback(any(reply::tls_required))
-        .with_state(bridge)
-}
-
-/// The endpoint of MCP and the other addresses; a panic is answered in the language of the address.
-fn guarded<S: Clone + Send + Sync + 'static>(mcp: MethodRouter<S>, others: Router<S>) -> Router<S> {
-    let mcp = mcp.layer(CatchPanicLayer::custom(reply::panicked_in_rpc));
-    others
-        .route("/mcp", mcp.clone())
-        .route("/mcp/", mcp.clone())
-        .route("/api/mcp", mcp)
-        .layer(CatchPanicLayer::custom(reply::panicked))
+pub fn without_tls(bridge: Arc<Bridge>) -> Routes {
+    let routes = health_routes().fallback(any(reply::tls_required));
+    Routes::new(routes.with_state(bridge))
 }
 
 /// The listener for the status page, its API and probes.
-pub fn admin(bridge: Arc<Bridge>, guard: Guard) -> Router {
+pub fn admin(bridge: Arc<Bridge>, guard: Guard) -> Routes {
     let routes = super::admin::routes(&bridge).fallback(any(reply::not_found));
     let routes = match guard {
-        Guard::Token => routes.layer(from_fn_with_state(bridge.clone(), network::check)),
+        Guard::Token => routes,
         Guard::Ingress => routes.layer(from_fn(ingress::identify)),
     };
-    routes
-        .merge(health_routes())
-        .layer(CatchPanicLayer::custom(reply::panicked))
-        .layer(from_fn_with_state(
-            (bridge.clone(), "admin"),
-            metrics::count,
-        ))
-        .layer(from_fn(request_id::name))
-        .layer(compression())
-        .with_state(bridge)
+    let door = Door {
+        bridge,
+        listener: "admin",
+        shares: false,
+        checks_network: guard == Guard::Token,
+    };
+    Routes::new(behind(door, routes))
 }
 
 fn health_routes() -> Router<Arc<Bridge>> {
@@ -156,34 +200,4 @@ fn health_routes() -> Router<Arc<Bridge>> {
             "/health/startup",
             get(health::startup).fallback(reply::wrong_method_get),
         )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::body::Body;
-    use axum::extract::Request;
-    use http_body_util::BodyExt;
-    use serde_json::Value;
-    use tower::ServiceExt;
-
-    #[tokio::test]
-    async fn a_panic_is_answered_in_the_language_of_the_address() {
-        let broken = || post(async || -> () { panic!("a defect") });
-        let router: Router = guarded(broken(), Router::new().route("/mcp/x", broken()));
-        for (path, place) in [
-            ("/mcp", "/error/data/code"),
-            ("/mcp/", "/error/data/code"),
-            ("/api/mcp", "/error/data/code"),
-            ("/mcp/x", "/code"),
-        ] {
-            let request = Request::post(path).body(Body::empty()).unwrap();
-            let reply = router.clone().oneshot(request).await.unwrap();
-            assert_eq!(reply.status(), 500, "{path}");
-            let body = reply.into_body().collect().await.unwrap().to_bytes();
-            let body: Value = serde_json::from_slice(&body).unwrap();
-            let code = body.pointer(place).and_then(Value::as_str);
-            assert_eq!(code, Some("internal"), "{path}: {body}");
-        }
-    }
 }

@@ -1,6 +1,8 @@
 //! JSON text handled as text: pieces are found and replaced, everything else keeps its bytes.
 
 use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
@@ -31,6 +33,22 @@ impl RawJson {
                 .unwrap_or_else(|_| b"null".to_vec())
                 .into(),
         )
+    }
+
+    /// The object with these members; the keys need no escapes.
+    pub(super) fn object(members: &[(&str, &Self)]) -> Self {
+        let size = members
+            .iter()
+            .map(|(key, value)| key.len() + value.0.len() + 4);
+        let mut out = BytesMut::with_capacity(size.sum::<usize>() + 2);
+        for (i, (key, value)) in members.iter().enumerate() {
+            out.put_slice(if i == 0 { b"{\"" } else { b",\"" });
+            out.put_slice(key.as_bytes());
+            out.put_slice(b"\":");
+            out.put_slice(&value.0);
+        }
+        out.put_u8(b'}');
+        Self(out.freeze())
     }
 
     /// The view of `part`, the text of a JSON value that was parsed out of `whole`.
@@ -109,9 +127,11 @@ impl<'a> Members<'a> {
 
     /// The value of `key`, if it is a string, without its quotes and escapes.
     pub fn get_str(&self, key: &str) -> Option<Cow<'_, str>> {
-        self.get(key)
-            .and_then(|text| serde_json::from_str::<Unquoted<'_>>(text).ok())
-            .map(|s| s.0)
+        let text = self.get(key)?;
+        match plain(text) {
+            Some(plain) => Some(plain.into()),
+            None => serde_json::from_str::<Unquoted<'_>>(text).ok().map(|s| s.0),
+        }
     }
 
     /// All members in their order: key without escapes, value as written.
@@ -203,6 +223,36 @@ impl<'a> Members<'a> {
     }
 }
 
+/// Where the members of one object stand in its text, so that it is read only once.
+#[derive(Debug, Clone)]
+pub(super) struct Index(Arc<[[Range<usize>; 2]]>);
+
+impl Index {
+    /// Of the object that `json` is; of any other value there are no members.
+    pub(super) fn of(json: &RawJson) -> Self {
+        let start = json.0.as_ptr().addr();
+        let place = |part: &str| {
+            let from = part.as_ptr().addr() - start;
+            from..from + part.len()
+        };
+        let members = Members::parse(&json.0).unwrap_or_else(|_| Members::empty());
+        let pairs = members.0.iter();
+        Self(
+            pairs
+                .map(|(key, value)| [place(key), place(value)])
+                .collect(),
+        )
+    }
+
+    /// The members of the same object.
+    pub(super) fn members<'a>(&self, json: &'a RawJson) -> Members<'a> {
+        let text = std::str::from_utf8(&json.0).unwrap_or_default();
+        let part = |place: &Range<usize>| text.get(place.clone()).unwrap_or_default().into();
+        let pairs = self.0.iter().map(|[key, value]| (part(key), part(value)));
+        Members(pairs.collect())
+    }
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct InOrder;
@@ -229,8 +279,17 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 #[derive(serde::Deserialize)]
 struct Unquoted<'a>(#[serde(borrow)] Cow<'a, str>);
 
+/// The text of a valid JSON string that has no escapes.
+fn plain(raw: &str) -> Option<&str> {
+    let text = raw.strip_prefix('"')?.strip_suffix('"')?;
+    (!text.contains('\\')).then_some(text)
+}
+
 fn unquoted(raw: &str) -> Cow<'_, str> {
-    serde_json::from_str::<Unquoted<'_>>(raw).map_or(Cow::Borrowed(raw), |unquoted| unquoted.0)
+    match plain(raw) {
+        Some(plain) => plain.into(),
+        None => serde_json::from_str::<Unquoted<'_>>(raw).map_or(raw.into(), |s| s.0),
+    }
 }
 
 fn quoted(key: &str) -> String {
@@ -239,9 +298,9 @@ fn quoted(key: &str) -> String {
 
 /// Whether the JSON string `raw`, quotes and escapes included, means `key`.
 fn spells(raw: &str, key: &str) -> bool {
-    match raw.strip_prefix('"').and_then(|r| r.strip_suffix('"')) {
-        Some(plain) if !plain.contains('\\') => plain == key,
-        _ => serde_json::from_str::<Unquoted<'_>>(raw).is_ok_and(|s| s.0 == key),
+    match plain(raw) {
+        Some(plain) => plain == key,
+        None => serde_json::from_str::<Unquoted<'_>>(raw).is_ok_and(|s| s.0 == key),
     }
 }
 

@@ -1,9 +1,11 @@
 //! The JSON-RPC envelope: what kind of message it is, its id, method and params; everything else
 //! stays raw bytes.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 
-use super::json::{Members, RawJson};
+use super::json::{Index, Members, RawJson};
 
 /// Why bytes are not a message. Each variant's text is the sentence that the sender reads.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,23 +93,22 @@ pub struct Request {
     /// Its params, always an object where they are there at all.
     pub params: Option<RawJson>,
     whole: Bytes,
+    /// The members of `params`, once somebody has asked for them.
+    index: OnceLock<Index>,
 }
 
 impl Request {
     /// A request of our own making.
     pub fn new(id: Id, method: &str, params: Option<RawJson>) -> Self {
-        let mut members = Members::empty();
-        members.set("jsonrpc", &RawJson::of(&"2.0"));
-        members.set("id", id.json());
-        members.set("method", &RawJson::of(&method));
-        if let Some(params) = &params {
-            members.set("params", params);
-        }
+        let (version, name) = (RawJson::of(&"2.0"), RawJson::of(&method));
+        let mut members = vec![("jsonrpc", &version), ("id", id.json()), ("method", &name)];
+        members.extend(params.as_ref().map(|params| ("params", params)));
         Self {
-            whole: members.write().into_bytes(),
+            whole: RawJson::object(&members).into_bytes(),
             id,
             method: method.to_owned(),
             params,
+            index: OnceLock::new(),
         }
     }
 
@@ -132,16 +133,17 @@ impl Request {
         Self {
             whole: replace(&self.whole, "params", &params),
             params: Some(params),
+            index: OnceLock::new(),
             ..self.clone()
         }
     }
 
     /// The members of `params`; none where it has no params.
     pub fn param_members(&self) -> Members<'_> {
-        self.params
-            .as_ref()
-            .and_then(RawJson::members)
-            .unwrap_or_else(Members::empty)
+        self.params.as_ref().map_or_else(Members::empty, |params| {
+            let index = self.index.get_or_init(|| Index::of(params));
+            index.members(params)
+        })
     }
 }
 
@@ -167,19 +169,17 @@ pub struct Response {
 impl Response {
     /// A response of our own making.
     pub fn new(id: Option<Id>, payload: Payload) -> Self {
-        let mut members = Members::empty();
-        members.set("jsonrpc", &RawJson::of(&"2.0"));
-        members.set(
-            "id",
-            &id.as_ref()
-                .map_or_else(|| RawJson::of(&()), |id| id.0.clone()),
-        );
-        match &payload {
-            Payload::Result(json) => members.set("result", json),
-            Payload::Error(json) => members.set("error", json),
-        }
+        let version = RawJson::of(&"2.0");
+        let name = id
+            .as_ref()
+            .map_or_else(|| RawJson::of(&()), |id| id.0.clone());
+        let answer = match &payload {
+            Payload::Result(json) => ("result", json),
+            Payload::Error(json) => ("error", json),
+        };
+        let members = [("jsonrpc", &version), ("id", &name), answer];
         Self {
-            whole: members.write().into_bytes(),
+            whole: RawJson::object(&members).into_bytes(),
             id,
             payload,
         }
@@ -253,14 +253,11 @@ pub struct Notification {
 impl Notification {
     /// A notification of our own making.
     pub fn new(method: &str, params: Option<RawJson>) -> Self {
-        let mut members = Members::empty();
-        members.set("jsonrpc", &RawJson::of(&"2.0"));
-        members.set("method", &RawJson::of(&method));
-        if let Some(params) = &params {
-            members.set("params", params);
-        }
+        let (version, name) = (RawJson::of(&"2.0"), RawJson::of(&method));
+        let mut members = vec![("jsonrpc", &version), ("method", &name)];
+        members.extend(params.as_ref().map(|params| ("params", params)));
         Self {
-            whole: members.write().into_bytes(),
+            whole: RawJson::object(&members).into_bytes(),
             method: method.to_owned(),
             params,
         }
@@ -358,6 +355,7 @@ impl Message {
             method,
             params,
             whole: whole.clone(),
+            index: OnceLock::new(),
         }))
     }
 

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -12,10 +11,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
 use super::requests::{Answer, Requests};
-use crate::http::{Peer, Place};
+use crate::http::{Peer, Place, Routes};
 
 /// How long a connection may take to say goodbye: to hand over what is written already, and over
 /// HTTP/2 to agree on what was the last request.
@@ -28,13 +26,13 @@ pub(super) type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 #[derive(Debug, Clone)]
 pub(super) struct Conversation {
     builder: auto::Builder<TokioExecutor>,
-    router: Router,
+    routes: Routes,
     patience: Duration,
     stop: CancellationToken,
 }
 
 impl Conversation {
-    pub(super) fn new(router: Router, patience: Duration, stop: CancellationToken) -> Self {
+    pub(super) fn new(routes: Routes, patience: Duration, stop: CancellationToken) -> Self {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http2()
@@ -42,15 +40,15 @@ impl Conversation {
             .keep_alive_interval(patience);
         Self {
             builder,
-            router,
+            routes,
             patience,
             stop,
         }
     }
 
-    /// The same, answered by another router.
-    pub(super) fn about(self, router: Router) -> Self {
-        Self { router, ..self }
+    /// The same about something else.
+    pub(super) fn about(self, routes: Routes) -> Self {
+        Self { routes, ..self }
     }
 
     /// When everything ends.
@@ -71,7 +69,7 @@ impl Conversation {
     ) -> Ended {
         let Self {
             builder,
-            router,
+            routes,
             patience,
             stop,
         } = self;
@@ -80,7 +78,7 @@ impl Conversation {
             request.extensions_mut().insert(peer.clone());
             request.extensions_mut().insert(place.clone());
             let under_way = requests.begin();
-            let answer = router.clone().oneshot(request);
+            let answer = routes.answer(request);
             async move {
                 let answer = answer.await?;
                 Ok::<_, Infallible>(answer.map(|body| Answer::new(body, under_way)))
