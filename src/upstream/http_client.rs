@@ -13,8 +13,9 @@ use super::trouble::Trouble;
 
 /// How soon a connection that says nothing is checked for being there at all.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
-/// Idle connections that are kept for each server; more come and go with the load.
-const IDLE_CONNECTIONS: usize = 16;
+/// Idle connections that are kept for each server: as many as calls can run at once, or each end of a
+/// call under load would close one that the next call opens again.
+const IDLE_CONNECTIONS: usize = 64;
 
 /// Time limits and trust of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
