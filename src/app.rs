@@ -22,7 +22,7 @@ use crate::demo::DemoHouse;
 use crate::dispatch::Dispatcher;
 use crate::homeassistant::{LocateError, OwnApp};
 use crate::http::{self, Bridge, Configuration, Current, Guard, Reloading};
-use crate::server::{self, Listener, Tls, TlsError};
+use crate::server::{self, Listener, Tls, TlsError, Workers};
 use crate::telemetry;
 use crate::telemetry::audit::{Audit, Writer as AuditWriter};
 use crate::upstream::Trouble;
@@ -72,6 +72,9 @@ pub enum StartError {
     /// The built-in house cannot be started.
     #[error("the built-in house cannot be started: {0}")]
     Demo(std::io::Error),
+    /// There are no threads to serve connections.
+    #[error("the threads that serve connections cannot be started: {0}")]
+    Workers(std::io::Error),
 }
 
 /// A running bridge.
@@ -86,6 +89,8 @@ pub struct App {
     last: TaskTracker,
     stop: CancellationToken,
     task_ended: CancellationToken,
+    /// They may run as long as anything else does.
+    workers: Arc<Workers>,
     house: Option<DemoHouse>,
 }
 
@@ -119,6 +124,8 @@ impl App {
         let (reached, house) = find_upstream(settings.demo, &settings.upstream).await?;
         let (house, demo) = house.unzip();
         let own_app = own_app(&settings)?;
+        let workers = Workers::start().map_err(StartError::Workers)?;
+        let workers = Arc::new(workers);
         let (audit, audit_writer) = Audit::new(settings.audit, &settings.data);
         let audit = Arc::new(audit);
         let dispatcher = Arc::new(Dispatcher::new(
@@ -172,6 +179,7 @@ impl App {
             last: TaskTracker::new(),
             stop: CancellationToken::new(),
             task_ended: CancellationToken::new(),
+            workers,
             house,
         };
         let metrics = sockets.metrics.as_ref().map(|(_, address)| *address);
@@ -278,6 +286,7 @@ impl App {
             settings: settings.clone(),
             only_peer: None,
             tls: None,
+            workers: self.workers.clone(),
         };
         let bridge = &self.live.bridge;
         let without_tls = http::without_tls(bridge.clone());

@@ -4,6 +4,7 @@ mod conversation;
 mod peers;
 mod requests;
 mod tls;
+mod workers;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use conversation::{Conversation, Ended};
 use peers::Peers;
 use tls::Accepted;
 pub use tls::{Settings as TlsSettings, Tls, TlsError};
+pub use workers::Workers;
 
 /// Bounds of a listener.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +55,8 @@ pub struct Listener {
     pub only_peer: Option<IpAddr>,
     /// TLS, if it is spoken here, and what answers those who do not speak it.
     pub tls: Option<(Arc<Tls>, Routes)>,
+    /// Where connections are served.
+    pub workers: Arc<Workers>,
 }
 
 impl Listener {
@@ -65,6 +69,7 @@ impl Listener {
             mut settings,
             only_peer,
             tls,
+            workers,
         } = self;
         let peers = Peers::default();
         let mut refused = false;
@@ -100,12 +105,18 @@ impl Listener {
             // A connection that becomes a WebSocket keeps it longer than its task lives.
             let place: Place = Arc::new((place, connections.token()));
             let conversation = Conversation::new(routes.clone(), head_timeout, stop.clone());
-            let connection = connect(stream, address, tls.clone(), conversation, place);
-            connections.spawn(async move {
+            let tls = tls.clone();
+            let connection = async move {
+                // It belongs to the runtime that serves it, not to the one that took it.
+                let stream = TcpStream::from_std(stream.into_std()?)?;
+                connect(stream, address, tls, conversation, place).await
+            };
+            let connection = async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(error, "connection ended");
                 }
-            });
+            };
+            connections.spawn_on(connection, workers.next());
         }
         drop(socket);
         connections.close();
