@@ -5,7 +5,7 @@
 //! no other action of its own in between: on, off, on, off is no loop, and looking again after having
 //! done something is none either. A question whose answer changes is worth asking again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,13 +56,19 @@ struct Repeated<A> {
     answer: A,
     answered: Instant,
     size: usize,
+    /// Its place among all, by the age of the last answer.
+    place: u64,
 }
 
 /// What was answered lately. `A` is the answer that a loop gets again; it should be cheap to clone.
 #[derive(Debug)]
 pub struct Loops<A> {
     settings: Settings,
-    calls: HashMap<Key, Repeated<A>>,
+    /// By client, since its actions concern all of its own calls and no others.
+    clients: HashMap<Arc<str>, HashMap<Digest, Repeated<A>>>,
+    /// All calls, the one that was answered longest ago first.
+    by_age: BTreeMap<u64, Key>,
+    next_place: u64,
     bytes: usize,
 }
 
@@ -71,7 +77,9 @@ impl<A: Clone + PartialEq> Loops<A> {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            calls: HashMap::new(),
+            clients: HashMap::new(),
+            by_age: BTreeMap::new(),
+            next_place: 0,
             bytes: 0,
         }
     }
@@ -85,7 +93,7 @@ impl<A: Clone + PartialEq> Loops<A> {
     /// often that was.
     pub fn repeated(&mut self, now: Instant, key: &Key) -> Option<(A, usize)> {
         let Settings { calls, window, .. } = self.settings;
-        let repeated = self.calls.get_mut(key)?;
+        let repeated = self.clients.get_mut(&key.client)?.get_mut(&key.call)?;
         let is_recent = |time: &Instant| now.saturating_duration_since(*time) < window;
         repeated.times.retain(is_recent);
         let times = repeated.times.len();
@@ -108,77 +116,91 @@ impl<A: Clone + PartialEq> Loops<A> {
             answer,
             size,
         } = call;
+        let before = self.remove(&key);
         if writes {
-            self.forget(|other| other.client == key.client && other.call != key.call);
+            self.changed(&key.client);
         }
         if size > max_bytes / 8 {
-            self.forget(|other| *other == key);
             return;
         }
-        self.make_room(now, &key, size);
-        let repeated = self.calls.entry(key).or_insert_with(|| Repeated {
-            times: VecDeque::new(),
-            answer: answer.clone(),
-            answered: asked,
-            size: 0,
-        });
-        if !writes && repeated.answer != answer {
-            repeated.times.clear();
+        self.make_room(now, size);
+        let (mut times, last, answered) = match before {
+            Some(Repeated {
+                times,
+                answer,
+                answered,
+                ..
+            }) => (times, Some(answer), answered),
+            None => (VecDeque::new(), None, asked),
+        };
+        if !writes && last.is_some_and(|last| last != answer) {
+            times.clear();
         }
-        if asked >= repeated.answered {
-            repeated.times.push_back(now);
+        if asked >= answered {
+            times.push_back(now);
         }
-        if repeated.times.len() > calls {
-            repeated.times.pop_front();
+        if times.len() > calls {
+            times.pop_front();
         }
-        self.bytes = self.bytes - repeated.size + size;
-        (repeated.answer, repeated.answered, repeated.size) = (answer, now, size);
+        self.insert(
+            key,
+            Repeated {
+                times,
+                answer,
+                answered: now,
+                size,
+                place: self.next_place,
+            },
+        );
     }
 
     /// The client may have changed something by a call that is not watched.
     pub fn changed(&mut self, client: &Arc<str>) {
-        self.forget(|key| key.client == *client);
+        for (_, repeated) in self.clients.remove(client).unwrap_or_default() {
+            self.by_age.remove(&repeated.place);
+            self.bytes -= repeated.size;
+        }
     }
 
-    fn make_room(&mut self, now: Instant, key: &Key, size: usize) {
+    /// Forgets what is too old, and of the rest the oldest, until one more fits in.
+    fn make_room(&mut self, now: Instant, size: usize) {
         let Settings {
             window,
             max_remembered,
             max_bytes,
             ..
         } = self.settings;
-        let is_full = |loops: &Self| {
-            let more = usize::from(!loops.calls.contains_key(key));
-            loops.calls.len() + more > max_remembered || loops.bytes + size > max_bytes
-        };
-        if !is_full(self) {
-            return;
-        }
-        self.retain(|other, repeated| {
-            other == key || now.saturating_duration_since(repeated.answered) < window
-        });
-        while is_full(self) {
-            let others = self.calls.iter().filter(|(other, _)| *other != key);
-            let oldest = others.min_by_key(|(_, repeated)| repeated.answered);
-            let Some((oldest, _)) = oldest else { return };
+        while let Some((_, oldest)) = self.by_age.first_key_value() {
             let oldest = oldest.clone();
-            self.forget(|other| *other == oldest);
+            let calls = self.clients.get(&oldest.client);
+            let answered = calls.and_then(|calls| Some(calls.get(&oldest.call)?.answered));
+            let is_over = |answered| now.saturating_duration_since(answered) >= window;
+            let is_full = self.by_age.len() >= max_remembered || self.bytes + size > max_bytes;
+            if !is_full && !answered.is_none_or(is_over) {
+                return;
+            }
+            self.by_age.pop_first();
+            self.remove(&oldest);
         }
     }
 
-    fn forget(&mut self, goes: impl Fn(&Key) -> bool) {
-        self.retain(|key, _| !goes(key));
+    fn insert(&mut self, key: Key, repeated: Repeated<A>) {
+        self.next_place += 1;
+        self.bytes += repeated.size;
+        self.by_age.insert(repeated.place, key.clone());
+        let calls = self.clients.entry(key.client).or_default();
+        calls.insert(key.call, repeated);
     }
 
-    fn retain(&mut self, stays: impl Fn(&Key, &Repeated<A>) -> bool) {
-        let bytes = &mut self.bytes;
-        self.calls.retain(|key, repeated| {
-            let stays = stays(key, repeated);
-            if !stays {
-                *bytes -= repeated.size;
-            }
-            stays
-        });
+    fn remove(&mut self, key: &Key) -> Option<Repeated<A>> {
+        let calls = self.clients.get_mut(&key.client)?;
+        let repeated = calls.remove(&key.call)?;
+        if calls.is_empty() {
+            self.clients.remove(&key.client);
+        }
+        self.by_age.remove(&repeated.place);
+        self.bytes -= repeated.size;
+        Some(repeated)
     }
 }
 
@@ -318,9 +340,11 @@ mod tests {
                 }
                 let call = Answered { key, asked: now, writes, answer, size };
                 loops.answered(now, call);
-                prop_assert!(loops.calls.len() <= SETTINGS.max_remembered);
+                prop_assert!(loops.by_age.len() <= SETTINGS.max_remembered);
                 prop_assert!(loops.bytes <= SETTINGS.max_bytes);
-                let sum: usize = loops.calls.values().map(|repeated| repeated.size).sum();
+                let calls = loops.clients.values().flat_map(HashMap::values);
+                let sum: usize = calls.clone().map(|repeated| repeated.size).sum();
+                prop_assert_eq!(loops.by_age.len(), calls.count());
                 prop_assert_eq!(loops.bytes, sum);
             }
         }
