@@ -79,6 +79,17 @@ impl Roster {
     }
 
     fn put_together(&self, sources: &Sources) {
+        let taken = |client: &&Client| {
+            let declared = check_not_declared(&sources.declared, &client.name);
+            client.is_active() && declared.is_err()
+        };
+        for client in sources.registered.iter().filter(taken) {
+            let client = &client.name;
+            tracing::warn!(
+                client,
+                "a client of the register gives way to the declared one"
+            );
+        }
         let all = together(sources.registered.clone(), &sources.declared);
         self.all
             .store(Arc::new(all.into_iter().map(Arc::new).collect()));

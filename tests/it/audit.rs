@@ -217,11 +217,16 @@ async fn what_is_written_down_changes_while_the_bridge_runs() {
     set("{enabled: false}").unwrap();
     send(bridge.admin_request(Method::POST, "/api/reload")).await;
     bridge.call(ON, json!({"name": "Reading Lamp"})).await;
-    set("{redact: [na*]}").unwrap();
+    set("{redact: [na*], reads: true}").unwrap();
     send(bridge.admin_request(Method::POST, "/api/reload")).await;
     bridge.call(ON, json!({"name": "Desk Lamp"})).await;
     let entries = until_written(&bridge, 2).await;
     assert_eq!(entries[1]["arguments"], json!({"name": "•••"}));
+    let uri = json!({"uri": "home://nothing"});
+    bridge.rpc("resources/read", uri.clone()).await;
+    let entries = until_written(&bridge, 3).await;
+    assert_eq!(entries[2]["tool"], "resources/read");
+    assert_eq!(entries[2]["arguments"], uri);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,6 +61,7 @@ mod real_cache;
 mod real_events;
 mod real_first_steps;
 mod real_home_assistant;
+mod real_logbook;
 mod real_resources;
 mod real_restart;
 mod real_setup;
