@@ -226,9 +226,11 @@ async fn compare() {
     };
     let (url, token) = (read("url"), read("token"));
     let home = Process::below(&read("pid"));
-    let off = [("MCP_BRIDGE__CACHE__ENABLED", "false")];
-    let cached = Bridge::start("bridged", &url, &token, &[]);
-    let uncached = Bridge::start("bridged, nothing kept", &url, &token, &off);
+    // Here nobody goes round in circles.
+    let no_loops = ("MCP_BRIDGE__LOOPS__CALLS", "0");
+    let keeps_nothing = [("MCP_BRIDGE__CACHE__ENABLED", "false"), no_loops];
+    let cached = Bridge::start("bridged", &url, &token, &[no_loops]);
+    let uncached = Bridge::start("bridged, nothing kept", &url, &token, &keeps_nothing);
     let direct = Place {
         name: "direct",
         url: format!("{url}/api/mcp"),

@@ -20,8 +20,10 @@ const LAMPS: [&str; 4] = [
     "light.bedside_lamp",
 ];
 
-/// Nothing ends the life of an answer but what Home Assistant tells.
-const FOR_EVER: [(&str, &str); 2] = [
+/// Nothing ends the life of an answer but what Home Assistant tells; and whoever asks until it shows
+/// something new goes round in no circle.
+const FOR_EVER: [(&str, &str); 3] = [
+    ("MCP_BRIDGE__LOOPS__CALLS", "0"),
     ("MCP_BRIDGE__CACHE__STATE_TTL", "1h"),
     ("MCP_BRIDGE__CACHE__LIST_TTL", "1h"),
 ];

@@ -96,7 +96,10 @@ async fn a_rule_for_domains_holds_in_home_assistant_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn direct_and_bridged_answers_are_the_same_bytes() {
     let ha = HomeAssistant::running();
-    let bridge = ha.bridge().await;
+    // The bridge adds resources of its own to the lists, unless it is told not to.
+    let unadorned = [("MCP_BRIDGE__HOME_ASSISTANT__RESOURCES", "false")];
+    let arguments = ["--upstream", &ha.url, "--upstream-token", &ha.token];
+    let bridge = Bridge::start_with(&arguments, &unadorned).await;
     for (method, params) in [
         ("tools/list", json!({})),
         ("prompts/list", json!({})),

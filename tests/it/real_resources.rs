@@ -25,6 +25,11 @@ async fn knowing(ha: &HomeAssistant) -> Bridge {
 async fn every_sdk_reads_and_watches_real_entities_and_is_told_the_prompt() {
     let ha = HomeAssistant::running();
     let bridge = knowing(&ha).await;
+    let hello = json!({"protocolVersion": "2025-11-25", "capabilities": {},
+        "clientInfo": {"name": "t", "version": "0"}});
+    // From then on the prompt is at hand.
+    let greeted = async || bridge.rpc("initialize", hello.clone()).await.result();
+    while !greeted().await["instructions"].is_string() {}
     for (n, (sdk, _)) in (1..).zip(CLIENTS) {
         let percent = 10 + n;
         let arguments = json!({"name": "Reading Lamp", "brightness": percent}).to_string();
