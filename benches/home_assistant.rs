@@ -226,10 +226,13 @@ async fn compare() {
     };
     let (url, token) = (read("url"), read("token"));
     let home = Process::below(&read("pid"));
-    // Here nobody goes round in circles.
-    let no_loops = ("MCP_BRIDGE__LOOPS__CALLS", "0");
-    let keeps_nothing = [("MCP_BRIDGE__CACHE__ENABLED", "false"), no_loops];
-    let cached = Bridge::start("bridged", &url, &token, &[no_loops]);
+    // Here nobody goes round in circles, and one client may ask as much as many together.
+    let patient = [
+        ("MCP_BRIDGE__LOOPS__CALLS", "0"),
+        ("MCP_BRIDGE__QUEUE__MAX_WAITING_PER_CLIENT", "50"),
+    ];
+    let keeps_nothing = [&patient[..], &[("MCP_BRIDGE__CACHE__ENABLED", "false")]].concat();
+    let cached = Bridge::start("bridged", &url, &token, &patient);
     let uncached = Bridge::start("bridged, nothing kept", &url, &token, &keeps_nothing);
     let direct = Place {
         name: "direct",
