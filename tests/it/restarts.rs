@@ -8,6 +8,9 @@ use tokio::sync::Semaphore;
 
 use crate::support::core::{Core, Mood};
 
+/// Without a memory the bridge asks for no list by itself: what is in flight is the call of a test.
+const ASKS_NOTHING: (&str, &str) = ("MCP_BRIDGE__CACHE__ENABLED", "false");
+
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_wait_while_home_assistant_is_away_and_go_on_once_it_is_back() {
     let core = Core::start().await;
@@ -47,8 +50,8 @@ async fn calls_wait_while_home_assistant_is_away_and_go_on_once_it_is_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_want_to_wait_is_told_at_once() {
     let core = Core::start().await;
-    let hold = [("MCP_BRIDGE__QUEUE__HOLD_DURING_RESTART", "false")];
-    let bridge = Arc::new(core.bridge(&hold).await);
+    let hold = ("MCP_BRIDGE__QUEUE__HOLD_DURING_RESTART", "false");
+    let bridge = Arc::new(core.bridge(&[hold, ASKS_NOTHING]).await);
     // Let it be greeted before the fault.
     bridge.rpc("tools/list", json!({})).await.result();
     let gate = Arc::new(Semaphore::new(0));
@@ -83,7 +86,7 @@ async fn who_does_not_want_to_wait_is_told_at_once() {
 /// Calls a tool that is still running when Core goes down, and then answers.
 async fn answered_while_going_down(tool: &'static str) -> crate::support::bridge::Reply {
     let core = Core::start().await;
-    let bridge = Arc::new(core.bridge(&[]).await);
+    let bridge = Arc::new(core.bridge(&[ASKS_NOTHING]).await);
     // Let it be greeted before the fault.
     bridge.rpc("tools/list", json!({})).await.result();
     let gate = Arc::new(Semaphore::new(0));
