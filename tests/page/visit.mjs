@@ -371,7 +371,7 @@ const VISITS = {
     const page = await open();
     await signIn(page);
     await someCalls();
-    await page.waitForSelector('.call');
+    await page.waitForFunction(() => document.querySelectorAll('.call').length === 4);
     await page.locator('#tools summary').click();
     const row = page.getByRole('row', { name: /intent__HassTurnOn/ });
     assert.match(await row.innerText(), /Acts\s+\d+\s+2\s+1$/);
