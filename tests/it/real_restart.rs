@@ -35,6 +35,35 @@ impl Told {
             self.failed += 1;
         }
     }
+
+    /// Each acknowledged one ran once, and no other that may not have run.
+    fn agrees_with(mut self, ran: u64, most_unknown: usize) {
+        let Self { maybe, failed, .. } = self;
+        let acknowledged = self.counts.len();
+        self.counts.sort_unstable();
+        self.counts.dedup();
+        assert_eq!(self.counts.len(), acknowledged, "each ran on its own");
+        assert!(maybe <= most_unknown, "{maybe} of unknown outcome");
+        let ran = usize::try_from(ran).unwrap();
+        assert!(
+            (acknowledged..=acknowledged + maybe).contains(&ran),
+            "{ran} ran; {acknowledged} acknowledged, {maybe} unknown, {failed} failed"
+        );
+    }
+}
+
+/// Home Assistant restarts when so many actions are acknowledged, and comes back to acknowledge more.
+async fn restart_under_load(ha: &HomeAssistant, told: &Mutex<Told>, first: usize) {
+    let history = async {
+        until_acknowledged(told, first).await;
+        let back = tokio::spawn(HomeAssistant::running().come_back());
+        ha.restart().await;
+        back.await.unwrap();
+        until_acknowledged(told, 20).await;
+    };
+    tokio::time::timeout(3 * PATIENCE, history)
+        .await
+        .expect("it did not come back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,35 +94,15 @@ async fn no_action_runs_twice_across_a_restart_and_none_that_was_acknowledged_is
             })
         })
         .collect();
-    let history = async {
-        until_acknowledged(&told, 20).await;
-        let back = tokio::spawn(HomeAssistant::running().come_back());
-        ha.restart().await;
-        back.await.unwrap();
-        until_acknowledged(&told, 20).await;
-    };
-    tokio::time::timeout(3 * PATIENCE, history)
-        .await
-        .expect("it did not come back");
+    restart_under_load(&ha, &told, 20).await;
     over.store(true, Ordering::Relaxed);
     for caller in callers {
         caller.await.unwrap();
     }
     let after: u64 = ha.state("counter.hits").await.parse().unwrap();
-    let mut told = std::mem::take(&mut *told.lock().unwrap());
-    let acknowledged = told.counts.len();
-    told.counts.sort_unstable();
-    told.counts.dedup();
-    assert_eq!(told.counts.len(), acknowledged, "each ran on its own");
+    let told = std::mem::take(&mut *told.lock().unwrap());
     // Writes of one client run one at a time, so a restart can catch one of them only.
-    assert!(told.maybe <= 1, "{} of unknown outcome", told.maybe);
-    let ran = usize::try_from(after - before).unwrap();
-    assert!(
-        (acknowledged..=acknowledged + told.maybe).contains(&ran),
-        "{ran} ran; {acknowledged} acknowledged, {} unknown, {} failed",
-        told.maybe,
-        told.failed
-    );
+    told.agrees_with(after - before, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,32 +209,14 @@ async fn a_restart_under_steady_load_costs_no_answer_and_doubles_no_action() {
             }
         });
     }
-    let history = async {
-        until_acknowledged(&told, 5).await;
-        let back = tokio::spawn(HomeAssistant::running().come_back());
-        ha.restart().await;
-        back.await.unwrap();
-        until_acknowledged(&told, 20).await;
-    };
-    tokio::time::timeout(3 * PATIENCE, history)
-        .await
-        .expect("it did not come back");
+    restart_under_load(&ha, &told, 5).await;
     over.store(true, Ordering::Relaxed);
     while let Some(client) = clients.join_next().await {
         client.unwrap();
     }
     let after: u64 = ha.state("counter.hits").await.parse().unwrap();
-    let mut told = std::mem::take(&mut *told.lock().unwrap());
+    let told = std::mem::take(&mut *told.lock().unwrap());
     assert_eq!(told.failed, 0, "they would have had the time to wait");
-    let acknowledged = told.counts.len();
-    told.counts.sort_unstable();
-    told.counts.dedup();
-    assert_eq!(told.counts.len(), acknowledged, "each ran on its own");
     // Writes of one client run one at a time, so a restart can catch one of each.
-    assert!(told.maybe <= CLIENTS, "{} of unknown outcome", told.maybe);
-    let ran = usize::try_from(after - before).unwrap();
-    assert!(
-        (acknowledged..=acknowledged + told.maybe).contains(&ran),
-        "{ran}"
-    );
+    told.agrees_with(after - before, CLIENTS);
 }

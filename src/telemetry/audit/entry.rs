@@ -54,8 +54,8 @@ pub struct Entry {
     pub client: String,
     /// The tool, or the MCP method if it was not `tools/call`, or the request of an operator.
     pub tool: String,
-    /// Its arguments (of what is no tool, its parameters), as its client sent them; secrets in them are hidden, and of long ones there is
-    /// the beginning, as a text.
+    /// Its arguments (of what is no tool, its parameters), as its client sent them; secrets in them
+    /// are hidden, and of long ones there is the beginning, as a text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Value>,
     /// What was decided about it.
